@@ -1,0 +1,217 @@
+"""The one module that calls AWS.
+
+botocore drops the members of a document that its model does not know, on the way in and on the way out. Task
+definitions therefore pass as raw JSON, taken and given through botocore's own events:
+https://docs.aws.amazon.com/boto3/latest/guide/events.html
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, HTTPClientError
+
+from ecs_deploy.errors import (
+    AccessDenied,
+    AwsUnavailable,
+    DeployError,
+    DeploymentFailed,
+    ImageNotFound,
+    ServiceNotFound,
+    UnsupportedService,
+)
+from ecs_deploy.model import Service
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecr import ECRClient
+    from mypy_boto3_ecs import ECSClient
+
+    from ecs_deploy.image import ImageReference
+
+# The workflow retries, not the SDK: RegisterTaskDefinition is not idempotent, and a retried step first looks whether
+# an answer was lost on the way. It also waits outside the function.
+_ONE_TRY = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=20)
+
+_DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation"})
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/CommonErrors.html
+_TRANSIENT = frozenset(
+    {
+        "InternalFailure",
+        "LimitExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServerException",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+# ECS words this one as a ClientException, though it is gone a moment later.
+_CONCURRENT_REVISION = "Too many concurrent attempts to create a new revision"
+_NO_SUCH_IMAGE = frozenset({"ImageNotFoundException", "RepositoryNotFoundException"})
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDefinition:
+    """A revision as ECS keeps it: the raw document, every member in it, and its tags."""
+
+    arn: str
+    document: dict[str, Any]
+    tags: dict[str, str]
+
+
+def describe_service(cluster: str, service: str) -> Service:
+    """Read a service with its deployments.
+
+    Raises `ServiceNotFound`, `AccessDenied`, `AwsUnavailable`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html
+    """
+    try:
+        answer = connect().describe_services(cluster=cluster, services=[service])
+    except (ClientError, HTTPClientError) as error:
+        raise _translated(error, cluster, service) from error
+    if not answer["services"]:
+        raise _service_not_found(cluster, service)
+    return Service.described(answer["services"][0])
+
+
+def describe_task_definition(revision: str) -> TaskDefinition:
+    """Read a revision by its ARN, or the newest active one of a family by the family's name.
+
+    Raises `AccessDenied`, `AwsUnavailable`, `DeploymentFailed`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTaskDefinition.html
+    """
+    try:
+        answer: Mapping[str, Any] = connect().describe_task_definition(taskDefinition=revision, include=["TAGS"])
+    except (ClientError, HTTPClientError) as error:
+        raise _translated(error) from error
+    raw = answer["Raw"]
+    tags = {tag["key"]: tag.get("value", "") for tag in raw.get("tags") or ()}
+    return TaskDefinition(raw["taskDefinition"]["taskDefinitionArn"], raw["taskDefinition"], tags)
+
+
+def register_task_definition(document: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+    """Register a raw document and answer the new revision's ARN.
+
+    Raises `AccessDenied`, `AwsUnavailable`, `DeploymentFailed`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html
+    """
+    whole = {**document, "tags": [{"key": key, "value": value} for key, value in tags.items()]}
+    client = connect()
+
+    def put_raw(params: dict[str, Any], **_: object) -> None:
+        params["body"] = json.dumps(whole).encode()
+
+    client.meta.events.register("before-call.ecs.RegisterTaskDefinition", put_raw)
+    try:
+        answer: Mapping[str, Any] = client.register_task_definition(family=whole["family"], containerDefinitions=[])
+    except (ClientError, HTTPClientError) as error:
+        raise _translated(error) from error
+    finally:
+        client.meta.events.unregister("before-call.ecs.RegisterTaskDefinition", put_raw)
+    arn: str = answer["Raw"]["taskDefinition"]["taskDefinitionArn"]
+    return arn
+
+
+def update_service(cluster: str, service: str, revision: str) -> Service:
+    """Make the service run `revision`; the answer lists the deployment just made and those it displaced.
+
+    Raises `ServiceNotFound`, `UnsupportedService`, `AccessDenied`, `AwsUnavailable`, `DeploymentFailed`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html
+    """
+    try:
+        answer = connect().update_service(cluster=cluster, service=service, taskDefinition=revision)
+    except (ClientError, HTTPClientError) as error:
+        raise _translated(error, cluster, service) from error
+    return Service.described(answer["service"])
+
+
+def require_image(image: "ImageReference") -> None:
+    """Raise `ImageNotFound` unless this account's ECR has the image; also `AccessDenied`, `AwsUnavailable`.
+
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
+    """
+    try:
+        found = connect_ecr().describe_images(
+            repositoryName=image.path,
+            imageIds=[{"imageDigest": image.digest} if image.digest else {"imageTag": image.tag or ""}],
+        )["imageDetails"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _NO_SUCH_IMAGE:
+            raise _translated(error) from error
+        found = []
+    except HTTPClientError as error:
+        raise _translated(error) from error
+    if not found:
+        raise ImageNotFound(
+            f"There is no image {image} in ECR. Nothing was changed. Push it, or correct the repository and the tag."
+        )
+
+
+@cache
+def connect() -> "ECSClient":
+    """The client for ECS, made once; the SDK's own environment tells where AWS is."""
+    client = boto3.client("ecs", config=_ONE_TRY)
+    for operation in ("DescribeTaskDefinition", "RegisterTaskDefinition"):
+        client.meta.events.register(f"before-parse.ecs.{operation}", _take_raw)
+    return client
+
+
+@cache
+def connect_ecr() -> "ECRClient":
+    """The client for ECR, made when an image is there to be looked for."""
+    return boto3.client("ecr", config=_ONE_TRY)
+
+
+def _take_raw(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+    """Put the whole answer beside what the SDK reads of it, which is nothing: its model may know members otherwise."""
+    if response_dict["status_code"] == HTTPStatus.OK:
+        customized_response_dict["Raw"] = json.loads(response_dict["body"])
+        response_dict["body"] = b"{}"
+
+
+def _service_not_found(cluster: str, service: str) -> ServiceNotFound:
+    return ServiceNotFound(
+        f"There is no service {service} in the cluster {cluster} of this account and region. Nothing was changed. "
+        "Correct cluster and service in the request."
+    )
+
+
+def _translated(
+    error: ClientError | HTTPClientError, cluster: str = "", service: str = ""
+) -> DeployError | AwsUnavailable:
+    """What an error of the SDK means here."""
+    if isinstance(error, HTTPClientError):
+        return AwsUnavailable(str(error))
+    code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    call = f"{error.operation_name} was refused ({code}: {message})"
+    if code in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR or _CONCURRENT_REVISION in message:
+        return AwsUnavailable(call)
+    if code in _DENIED:
+        return AccessDenied(_denied(error.operation_name, message))
+    if code in {"ClusterNotFoundException", "ServiceNotFoundException"}:
+        return _service_not_found(cluster, service)
+    if code == "ServiceNotActiveException":
+        return UnsupportedService(f"The service {service} of the cluster {cluster} is not active. {call}.")
+    return DeploymentFailed(f"{call}. What the request asks for cannot be done; correct it or the task definition.")
+
+
+def _denied(operation: str, message: str) -> str:
+    """Name the action and the role, which AWS tells in the message of the error."""
+    action = re.search(r"perform: ([\w-]+:\w+)", message)
+    role = re.search(r"assumed-role/([\w+=,.@-]+)/", message)
+    return (
+        f"The role {role[1] if role else 'of the Lambda function'} may not call "
+        f"{action[1] if action else operation}. Allow it, or add the service to the targets of the stack and deploy "
+        f"the stack again. AWS said: {message}"
+    )

@@ -1,0 +1,218 @@
+"""What the core decides about: a service and its deployments as ECS describes them, and a deployment on its way."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Self
+from urllib.parse import quote
+
+ROLLING = "ROLLING"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One deployment of a service.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
+    """
+
+    id: str
+    status: str
+    revision: str
+    desired: int
+    pending: int
+    running: int
+    failed_tasks: int
+    rollout_state: str | None
+    rollout_reason: str | None
+
+    @classmethod
+    def described(cls, document: Mapping[str, Any]) -> Self:
+        return cls(
+            id=document["id"],
+            status=document["status"],
+            revision=document["taskDefinition"],
+            desired=document.get("desiredCount", 0),
+            pending=document.get("pendingCount", 0),
+            running=document.get("runningCount", 0),
+            failed_tasks=document.get("failedTasks", 0),
+            rollout_state=document.get("rolloutState"),
+            rollout_reason=document.get("rolloutStateReason"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service as DescribeServices and UpdateService answer it.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html
+    """
+
+    name: str
+    cluster: str
+    status: str
+    controller: str
+    strategy: str
+    desired: int
+    running: int
+    has_circuit_breaker: bool
+    rolls_back_itself: bool
+    deployments: tuple[Deployment, ...]
+
+    @classmethod
+    def described(cls, document: Mapping[str, Any]) -> Self:
+        configuration = document.get("deploymentConfiguration", {})
+        breaker = configuration.get("deploymentCircuitBreaker", {})
+        alarms = configuration.get("alarms", {})
+        return cls(
+            name=document["serviceName"],
+            cluster=document["clusterArn"].rpartition("/")[2],
+            status=document["status"],
+            controller=document.get("deploymentController", {}).get("type", "ECS"),
+            strategy=configuration.get("strategy", ROLLING),
+            desired=document.get("desiredCount", 0),
+            running=document.get("runningCount", 0),
+            has_circuit_breaker=breaker.get("enable", False),
+            rolls_back_itself=any(each.get("enable") and each.get("rollback") for each in (breaker, alarms)),
+            deployments=tuple(Deployment.described(each) for each in document.get("deployments", ())),
+        )
+
+    @property
+    def primary(self) -> Deployment:
+        """The deployment that new tasks are started from; every active service of the controller ECS has one."""
+        return next(each for each in self.deployments if each.status == "PRIMARY")
+
+    @property
+    def proven(self) -> str:
+        """The revision to return to: the newest that reached a steady state, else the one in use.
+
+        While a rollout is under way or has failed, the deployment it replaces is still listed as ACTIVE.
+        """
+        complete = (each.revision for each in self.deployments if each.rollout_state in {"COMPLETED", None})
+        return next(complete, self.primary.revision)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What the deployer remembers, as tags on the revision it registered."""
+
+    request: str
+    execution: str
+    requested_at: datetime
+    started_at: datetime
+    replaces: str
+
+    def as_tags(self) -> dict[str, str]:
+        return {
+            "ecs-deploy:request": self.request,
+            "ecs-deploy:execution": self.execution,
+            "ecs-deploy:requested-at": instant(self.requested_at),
+            "ecs-deploy:started-at": instant(self.started_at),
+            "ecs-deploy:replaces": self.replaces,
+        }
+
+    @classmethod
+    def read(cls, tags: Mapping[str, str]) -> Self | None:
+        """The marks among a revision's tags, or None where the deployer did not write them, or not like this."""
+        try:
+            return cls(
+                tags["ecs-deploy:request"],
+                tags["ecs-deploy:execution"],
+                datetime.fromisoformat(tags["ecs-deploy:requested-at"]),
+                datetime.fromisoformat(tags["ecs-deploy:started-at"]),
+                tags["ecs-deploy:replaces"],
+            )
+        except (KeyError, ValueError):
+            return None
+
+
+class Phase(StrEnum):
+    """What the deployer is doing to the service."""
+
+    DEPLOYING = "DEPLOYING"
+    ROLLING_BACK = "ROLLING_BACK"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a deployment failed: the contract's error, a sentence, and what ECS said."""
+
+    error: str
+    message: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A deployment on its way, handed from state to state as JSON.
+
+    `revision` is the new one and `replaced` the one to return to (ARNs), `deployment` the id that UpdateService
+    answered, `updated_at` when it did, `reason` what ECS last said against it. Times are ISO 8601 in UTC, `timeout` is
+    seconds.
+    """
+
+    execution: str
+    cluster: str
+    service: str
+    image: str
+    revision: str
+    replaced: str
+    timeout: int
+    rollback: bool
+    started_at: str
+    phase: str = Phase.DEPLOYING
+    deployment: str = ""
+    updated_at: str = ""
+    polls: int = 0
+    reason: str | None = None
+    failure: Failure | None = None
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        failure = document["failure"]
+        restored = failure and Failure(failure["error"], failure["message"], tuple(failure["reasons"]))
+        return cls(**{**document, "failure": restored})
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def deadline(self) -> datetime:
+        """When the rollout of this phase is overdue, once the service was updated."""
+        return datetime.fromisoformat(self.updated_at) + timedelta(seconds=self.timeout)
+
+    @property
+    def target(self) -> str:
+        """The revision that the service shall run in this phase."""
+        return self.revision if self.phase == Phase.DEPLOYING else self.replaced
+
+    @property
+    def other(self) -> str:
+        """The revision that the target takes the place of."""
+        return self.replaced if self.phase == Phase.DEPLOYING else self.revision
+
+    def updated(self, deployment: str, now: datetime) -> Self:
+        return replace(self, deployment=deployment, updated_at=instant(now))
+
+    def polled(self) -> Self:
+        return replace(self, polls=self.polls + 1)
+
+    def heard(self, reason: str | None) -> Self:
+        return replace(self, reason=reason or self.reason)
+
+    def rolling_back(self, failure: Failure) -> Self:
+        return replace(self, phase=Phase.ROLLING_BACK, deployment="", updated_at="", reason=None, failure=failure)
+
+
+def tag_value(text: str) -> str:
+    """`text` in the letters that a tag on an ECS resource may have, different texts staying different.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Tag.html
+    """
+    return quote(text, safe=" +-._:/@").replace("%", "=").replace("~", "=7E")[:256]
+
+
+def instant(moment: datetime) -> str:
+    """ISO 8601 in UTC to the millisecond, so that the text sorts as the time does."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

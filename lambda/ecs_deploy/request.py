@@ -1,0 +1,222 @@
+"""The request: what an execution was asked to do, checked whole before anything else happens."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ecs_deploy.errors import InvalidRequest
+from ecs_deploy.image import ImageReference, InvalidImageReference, check_tag
+
+DEFAULT_TIMEOUT = 600
+SHORTEST_TIMEOUT = 10
+LONGEST_TIMEOUT = 86_400
+
+_NAME = r"[A-Za-z0-9_-]{1,255}"
+_CLUSTER_ARN = re.compile(rf"arn:[a-z-]+:ecs:([a-z0-9-]+):([0-9]{{12}}):cluster/({_NAME})")
+_SERVICE_ARN = re.compile(rf"arn:[a-z-]+:ecs:([a-z0-9-]+):([0-9]{{12}}):service/(?:({_NAME})/)?({_NAME})")
+# What a tag on an ECS resource may hold:
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Tag.html
+_TAG_VALUE = re.compile(r"[A-Za-z0-9 +=._:/@-]{1,256}")
+_PUSH_NEEDS = ("id", "time")
+_PUSH_KEYS = (*_PUSH_NEEDS, "digest", "repository", "tag")
+_LONGEST_QUOTE = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """The image push that asked for the deployment: EventBridge's event id, and its time in UTC."""
+
+    id: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A checked request; `cluster` and `service` are names, `image` carries the tag to deploy, timeout is seconds."""
+
+    cluster: str
+    service: str
+    image: ImageReference
+    container: str | None
+    timeout: int
+    rollback: bool
+    push: Push | None
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The account and region that the deployer serves; a request cannot reach out of it."""
+
+    account: str
+    region: str
+
+
+def parse(document: object, home: Home) -> Request:
+    """Check the input of an execution; raises `InvalidRequest`, which names every wrong key at once."""
+    if not isinstance(document, dict):
+        raise InvalidRequest(
+            f"The request must be a JSON object with cluster, service and image, not {_quote(document)}."
+        )
+    reader = _Reader(document, home)
+    unknown = sorted(set(document) - reader.KEYS)
+    reader.problems += [f"{_shorten(key)}: is not a key of a request" for key in unknown]
+    cluster = reader.cluster()
+    service = reader.service(cluster)
+    image = reader.image()
+    request = (
+        reader.container(),
+        reader.integer("timeout", DEFAULT_TIMEOUT, SHORTEST_TIMEOUT, LONGEST_TIMEOUT),
+        reader.boolean("rollback", default=True),
+        reader.push(),
+    )
+    if reader.problems or image is None:
+        raise InvalidRequest("The request is not valid, nothing was changed. " + "; ".join(reader.problems) + ".")
+    return Request(cluster, service, image, *request)
+
+
+class _Reader:
+    """Reads a value for each key and gathers what is wrong instead of stopping at the first."""
+
+    KEYS = frozenset({"cluster", "service", "image", "tag", "container", "timeout", "rollback", "push"})
+
+    def __init__(self, document: Mapping[str, Any], home: Home) -> None:
+        self.document = document
+        self.home = home
+        self.problems: list[str] = []
+
+    def wrong(self, key: str, why: str) -> None:
+        self.problems.append(f"{key}: {why}")
+
+    def text(self, key: str, *, required: bool = False) -> str:
+        value = self.document.get(key)
+        if value is None and key not in self.document:
+            if required:
+                self.wrong(key, "is missing")
+            return ""
+        if not isinstance(value, str):
+            self.wrong(key, f"must be a string, not {_quote(value)}")
+            return ""
+        if not value:
+            self.wrong(key, "must not be empty")
+        return value
+
+    def boolean(self, key: str, *, default: bool) -> bool:
+        value = self.document.get(key, default)
+        if not isinstance(value, bool):
+            self.wrong(key, f"must be true or false, not {_quote(value)}")
+            return default
+        return value
+
+    def integer(self, key: str, default: int, least: int, most: int) -> int:
+        value = self.document.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            self.wrong(key, f"must be a whole number of seconds from {least} to {most}, not {_quote(value)}")
+            return default
+        return value
+
+    def cluster(self) -> str:
+        text = self.text("cluster", required=True)
+        if text.startswith("arn:"):
+            if not (arn := _CLUSTER_ARN.fullmatch(text)):
+                self.wrong("cluster", f"{_quote(text)} is not the ARN of a cluster")
+                return ""
+            self.must_be_home("cluster", *arn.groups()[:2])
+            return arn[3]
+        self.must_be_name("cluster", text)
+        return text
+
+    def service(self, cluster: str) -> str:
+        text = self.text("service", required=True)
+        if text.startswith("arn:"):
+            if not (arn := _SERVICE_ARN.fullmatch(text)):
+                self.wrong("service", f"{_quote(text)} is not the ARN of a service")
+                return ""
+            self.must_be_home("service", *arn.groups()[:2])
+            if arn[3] and cluster and arn[3] != cluster:
+                self.wrong("service", f"its ARN is of the cluster {arn[3]}, not of {cluster}")
+            return arn[4]
+        self.must_be_name("service", text)
+        return text
+
+    def must_be_home(self, key: str, region: str, account: str) -> None:
+        if (region, account) != (self.home.region, self.home.account):
+            self.wrong(
+                key,
+                f"is in account {account}, region {region}; "
+                f"this deployer serves account {self.home.account}, region {self.home.region}",
+            )
+
+    def must_be_name(self, key: str, text: str) -> None:
+        if text and not re.fullmatch(_NAME, text):
+            self.wrong(key, f"{_quote(text)} is not a name (1 to 255 letters, digits, _ and -) or an ARN")
+
+    def image(self) -> ImageReference | None:
+        text, tag = self.text("image", required=True), self.text("tag")
+        image = None
+        if text:
+            try:
+                image = ImageReference.parse(text)
+            except InvalidImageReference as error:
+                self.wrong("image", f"{_quote(text)} is not an image reference: {_shorten(str(error))}")
+        if tag:
+            try:
+                check_tag(tag)
+            except InvalidImageReference as error:
+                self.wrong("tag", _shorten(str(error)))
+        if image is None:
+            return None
+        return image.with_tag(tag) if tag else image.with_default_tag()
+
+    def container(self) -> str | None:
+        text = self.text("container")
+        if text and not re.fullmatch(_NAME, text):
+            self.wrong("container", f"{_quote(text)} is not a container name (1 to 255 letters, digits, _ and -)")
+        return text or None
+
+    def push(self) -> Push | None:
+        if "push" not in self.document:
+            return None
+        push = self.document["push"]
+        if not isinstance(push, dict):
+            self.wrong("push", f"must be an object, not {_quote(push)}")
+            return None
+        wrong = list(_wrong_in_push(push))
+        self.problems += wrong
+        return None if wrong else Push(push["id"], datetime.fromisoformat(push["time"]).astimezone(UTC))
+
+
+def _wrong_in_push(push: Mapping[str, Any]) -> Iterator[str]:
+    for key in sorted(set(push) - set(_PUSH_KEYS)):
+        yield f"push.{_shorten(key)}: is not a key of a push"
+    for key in _PUSH_KEYS:
+        if key in push and not isinstance(push[key], str):
+            yield f"push.{key}: must be a string, not {_quote(push[key])}"
+        elif key in _PUSH_NEEDS and not push.get(key):
+            yield f"push.{key}: is missing"
+    if isinstance(text := push.get("id"), str) and text and not _TAG_VALUE.fullmatch(text):
+        yield f"push.id: {_quote(text)} is not an event id (letters, digits and + - = . _ : / @, at most 256)"
+    if isinstance(text := push.get("time"), str) and text and not _is_instant(text):
+        yield f"push.time: {_quote(text)} is not a time in ISO 8601 with its zone, such as 2026-01-31T12:00:00Z"
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        instant = datetime.fromisoformat(text)
+        instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return False
+    return instant.tzinfo is not None
+
+
+def _quote(value: object) -> str:
+    """The value as its JSON reads; a list or an object may be of any size and depth, so only its kind."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    return _shorten(json.dumps(value, ensure_ascii=False))
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…"

@@ -1,0 +1,25 @@
+"""Which services can be served; the others are refused before anything is written."""
+
+from ecs_deploy.errors import UnsupportedService
+from ecs_deploy.model import ROLLING, Service
+
+
+def require_supported(service: Service) -> None:
+    """Raise `UnsupportedService` unless ECS itself rolls the service's deployments and the service is active.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentController.html
+    """
+    what = f"The service {service.name} of the cluster {service.cluster}"
+    if service.status != "ACTIVE":
+        raise UnsupportedService(
+            f"{what} is {service.status}. Nothing was changed. Create it again, then deploy to it."
+        )
+    if service.controller != "ECS":
+        raise UnsupportedService(
+            f"{what} has the deployment controller {service.controller}; only services with the controller ECS can be "
+            "served. Nothing was changed. Deploy it with the controller's own tool."
+        )
+    if service.strategy != ROLLING:
+        raise UnsupportedService(
+            f"{what} has the deployment strategy {service.strategy}; only {ROLLING} can be served. Nothing was changed."
+        )

@@ -1,0 +1,78 @@
+"""The verdict on a rollout: read from the deployment that UpdateService answered, never from counts alone.
+
+"One deployment is left" and "running equals desired" are also true after ECS has rolled back.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from ecs_deploy.model import Deployment, Service
+
+# A single failed task can be bad luck; ECS's own circuit breaker starts counting at three too:
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
+FAILED_TASKS_OF_A_CRASH_LOOP = 3
+
+
+class Finding(Enum):
+    """What a look at the service says of the deployment that is followed."""
+
+    IN_PROGRESS = auto()
+    STABLE = auto()
+    FAILED = auto()
+    ECS_IS_ROLLING_BACK = auto()
+    ECS_ROLLED_BACK = auto()
+    TIMED_OUT = auto()
+    DISPLACED = auto()
+    GONE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The finding, and what ECS said to it where it said anything."""
+
+    finding: Finding
+    reason: str | None = None
+
+
+def judge(service: Service, *, deployment: str, revision: str, replaced: str, overdue: bool) -> Verdict:
+    """Judge the deployment with this id, which brings in `revision` for `replaced`; `overdue` past its deadline."""
+    if service.status != "ACTIVE":
+        return Verdict(Finding.GONE, f"the service is {service.status}")
+    primary = service.primary
+    mine = next((each for each in service.deployments if each.id == deployment), None)
+    if primary.id == deployment:
+        return _judge_primary(service, primary, overdue=overdue)
+    # UpdateService is idempotent for the revision that is PRIMARY already, so ours may carry another id.
+    if primary.revision == revision:
+        return _judge_primary(service, primary, overdue=overdue)
+    if primary.revision == replaced or (mine and mine.rollout_state == "FAILED" and service.rolls_back_itself):
+        return _judge_return(primary, mine, overdue=overdue)
+    return Verdict(Finding.DISPLACED, f"{primary.revision} is what the service was told to run meanwhile")
+
+
+def _judge_primary(service: Service, mine: Deployment, *, overdue: bool) -> Verdict:
+    if mine.rollout_state == "FAILED":
+        # ECS is about to put its own return in PRIMARY's place; a second one would race with it.
+        undone_by_ecs = service.rolls_back_itself and not overdue
+        return Verdict(Finding.ECS_IS_ROLLING_BACK if undone_by_ecs else Finding.FAILED, mine.rollout_reason)
+    if mine.rollout_state == "COMPLETED" or (mine.rollout_state is None and _looks_steady(service, mine)):
+        return Verdict(Finding.STABLE)
+    looping = mine.failed_tasks >= FAILED_TASKS_OF_A_CRASH_LOOP and mine.running == 0
+    if looping and not service.has_circuit_breaker:
+        return Verdict(Finding.FAILED, f"{mine.failed_tasks} tasks failed and none is running")
+    return Verdict(Finding.TIMED_OUT, mine.rollout_reason) if overdue else Verdict(Finding.IN_PROGRESS)
+
+
+def _judge_return(primary: Deployment, mine: Deployment | None, *, overdue: bool) -> Verdict:
+    """PRIMARY is the revision that ours replaced: ECS gave up on ours."""
+    reason = mine.rollout_reason if mine else None
+    if primary.rollout_state in {"COMPLETED", None}:
+        return Verdict(Finding.ECS_ROLLED_BACK, reason)
+    if primary.rollout_state == "FAILED" or overdue:
+        return Verdict(Finding.TIMED_OUT, reason)
+    return Verdict(Finding.ECS_IS_ROLLING_BACK, reason or primary.rollout_reason)
+
+
+def _looks_steady(service: Service, mine: Deployment) -> bool:
+    """For a service whose deployments have no rollout state: all that is left is ours, and all of it runs."""
+    return len(service.deployments) == 1 and mine.running == service.desired and mine.pending == 0

@@ -1,0 +1,1 @@
+"""The tests, in tiers that can be run alone."""

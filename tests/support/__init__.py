@@ -1,0 +1,1 @@
+"""What the tests stand on: a model of AWS, virtual time, an execution without Step Functions."""

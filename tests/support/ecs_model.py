@@ -1,0 +1,329 @@
+"""A model of ECS (and of what the deployer asks of ECR) that rolls services out over virtual time.
+
+It keeps documents as they were sent, whatever is in them, and follows AWS's docs where the deployer depends on them:
+
+- a deployment's life and the rolling update: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html
+- the circuit breaker and its threshold: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
+- the fields of a deployment: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
+"""
+
+import copy
+import itertools
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from tests.support.clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Document = dict[str, Any]
+
+ACCOUNT = "123456789012"
+REGION = "eu-west-1"
+REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+_ECS_ARN = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
+WRITES = frozenset({"RegisterTaskDefinition", "UpdateService", "DeregisterTaskDefinition", "TagResource"})
+
+
+class AwsError(Exception):
+    """An error as AWS answers it."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a task does: it starts in `start` seconds, then runs, or fails `life` seconds later; or never starts."""
+
+    start: float = 5
+    life: float | None = None
+    starts: bool = True
+
+
+RUNS = Behaviour()
+CRASHES = Behaviour(life=1)
+CANNOT_BE_PULLED = Behaviour(start=2, life=0)
+HANGS = Behaviour(starts=False)
+
+
+@dataclass
+class Task:
+    """A task of a deployment; its behaviour was fixed when it was launched."""
+
+    launched: datetime
+    behaviour: Behaviour
+
+    def is_running(self, now: datetime) -> bool:
+        return self.behaviour.starts and now >= self.launched + timedelta(seconds=self.behaviour.start)
+
+    def has_failed(self, now: datetime) -> bool:
+        if not self.behaviour.starts or self.behaviour.life is None:
+            return False
+        return now >= self.launched + timedelta(seconds=self.behaviour.start + self.behaviour.life)
+
+
+@dataclass
+class Deployment:
+    """A deployment with its tasks."""
+
+    id: str
+    revision: str
+    created: datetime
+    status: str = "PRIMARY"
+    rollout_state: str | None = "IN_PROGRESS"
+    reason: str = ""
+    tasks: list[Task] = field(default_factory=list)
+    failed: int = 0
+    drain_at: datetime | None = None
+
+
+@dataclass
+class Service:
+    """A service and its deployments, the newest first."""
+
+    name: str
+    cluster: str
+    desired: int
+    deployments: list[Deployment]
+    breaker: bool = False
+    breaker_rolls_back: bool = False
+    drain: float = 3
+    last_completed: str = ""
+    has_rollout_state: bool = True
+    extra: Document = field(default_factory=dict)
+
+    @property
+    def primary(self) -> Deployment:
+        return self.deployments[0]
+
+
+@dataclass
+class Revision:
+    """A registered task definition and its tags."""
+
+    document: Document
+    tags: list[Document]
+
+
+class EcsModel:
+    """ECS for one account and region."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.families: dict[str, list[Revision]] = {}
+        self.services: dict[tuple[str, str], Service] = {}
+        self.clusters = {"production1"}
+        self.images: set[tuple[str, str]] = set()
+        self.behaviours: dict[str, Behaviour] = {}
+        self.calls: list[tuple[str, Document]] = []
+        self.before_call: Callable[[str, Document], None] = lambda _action, _body: None
+        self.after_call: Callable[[str, Document], None] = lambda _action, _body: None
+        self._ids = itertools.count(1)
+        self._simulated_until = clock.now()
+
+    def add_revision(self, document: Document, tags: Document | None = None) -> str:
+        """Register what a person would have registered; answers the ARN."""
+        pairs = [{"key": key, "value": value} for key, value in (tags or {}).items()]
+        answer = self._register_task_definition({**document, "tags": pairs})
+        arn: str = answer["taskDefinition"]["taskDefinitionArn"]
+        return arn
+
+    def add_service(self, name: str, revision: str, *, desired: int = 2, **settings: Any) -> Service:
+        """Create a service that runs `revision` and is stable."""
+        running = Task(self.clock.now() - timedelta(hours=1), RUNS)
+        deployment = Deployment(
+            self._deployment_id(),
+            revision,
+            self.clock.now(),
+            rollout_state="COMPLETED",
+            tasks=[copy.copy(running) for _ in range(desired)],
+        )
+        service = Service(name, "production1", desired, [deployment], last_completed=revision, **settings)
+        self.services["production1", name] = service
+        return service
+
+    def call(self, action: str, body: Document) -> Document:
+        """Answer a request of the API; raises `AwsError`."""
+        self.calls.append((action, copy.deepcopy(body)))
+        self.before_call(action, body)
+        self._simulate()
+        handlers: dict[str, Callable[[Document], Document]] = {
+            "DescribeServices": self._describe_services,
+            "DescribeTaskDefinition": self._describe_task_definition,
+            "RegisterTaskDefinition": self._register_task_definition,
+            "UpdateService": self._update_service,
+            "DescribeImages": self._describe_images,
+        }
+        answer = handlers[action](body)
+        self.after_call(action, body)
+        return copy.deepcopy(answer)
+
+    def called(self, *actions: str) -> list[str]:
+        """The actions that were called, or those of them that are named."""
+        return [action for action, _ in self.calls if not actions or action in actions]
+
+    @property
+    def writes(self) -> list[str]:
+        return self.called(*WRITES)
+
+    def revision(self, arn: str) -> Revision:
+        family, _, number = arn.rpartition("/")[2].partition(":")
+        try:
+            revisions = self.families[family]
+            return revisions[int(number) - 1] if number else revisions[-1]
+        except (KeyError, IndexError) as error:
+            raise AwsError("ClientException", "Unable to describe task definition.") from error
+
+    def tags(self, arn: str) -> dict[str, str]:
+        return {tag["key"]: tag["value"] for tag in self.revision(arn).tags}
+
+    def _describe_services(self, body: Document) -> Document:
+        cluster = body["cluster"].rpartition("/")[2]
+        if cluster not in self.clusters:
+            raise AwsError("ClusterNotFoundException", "Cluster not found.")
+        found = [self.services.get((cluster, name.rpartition("/")[2])) for name in body["services"]]
+        return {"services": [self._described(each) for each in found if each], "failures": []}
+
+    def _describe_task_definition(self, body: Document) -> Document:
+        revision = self.revision(body["taskDefinition"])
+        return {
+            "taskDefinition": revision.document,
+            **({"tags": revision.tags} if "TAGS" in body.get("include", ()) else {}),
+        }
+
+    def _register_task_definition(self, body: Document) -> Document:
+        revisions = self.families.setdefault(body["family"], [])
+        document = {key: value for key, value in body.items() if key != "tags"}
+        document |= {
+            "taskDefinitionArn": f"{_ECS_ARN}:task-definition/{body['family']}:{len(revisions) + 1}",
+            "revision": len(revisions) + 1,
+            "status": "ACTIVE",
+            "compatibilities": ["EC2", "FARGATE"],
+            "requiresAttributes": [{"name": "com.amazonaws.ecs.capability.docker-remote-api.1.18"}],
+            "registeredAt": self.clock.now().timestamp(),
+            "registeredBy": f"arn:aws:sts::{ACCOUNT}:assumed-role/somebody/session",
+        }
+        revisions.append(Revision(document, list(body.get("tags", []))))
+        return {"taskDefinition": document, "tags": revisions[-1].tags}
+
+    def _update_service(self, body: Document) -> Document:
+        cluster = body["cluster"].rpartition("/")[2]
+        service = self.services.get((cluster, body["service"].rpartition("/")[2]))
+        if service is None:
+            raise AwsError("ServiceNotFoundException", "Service not found.")
+        self.start_deployment(service, self.revision(body["taskDefinition"]).document["taskDefinitionArn"])
+        return {"service": self._described(service)}
+
+    def _describe_images(self, body: Document) -> Document:
+        image = body["imageIds"][0]
+        version = image.get("imageDigest") or image["imageTag"]
+        if (body["repositoryName"], version) not in self.images:
+            raise AwsError("ImageNotFoundException", "The image does not exist within the repository.")
+        return {"imageDetails": [{"repositoryName": body["repositoryName"]}]}
+
+    def start_deployment(self, service: Service, revision: str) -> Deployment:
+        """Make `revision` PRIMARY: the same one again makes no new deployment."""
+        if service.primary.revision == revision and service.primary.rollout_state != "FAILED":
+            return service.primary
+        service.primary.status = "ACTIVE"
+        made = Deployment(self._deployment_id(), revision, self.clock.now())
+        made.reason = f"ECS deployment {made.id} in progress."
+        service.deployments.insert(0, made)
+        return made
+
+    def _deployment_id(self) -> str:
+        return f"ecs-svc/{next(self._ids):019d}"
+
+    def _described(self, service: Service) -> Document:
+        now = self.clock.now()
+        described = [
+            {
+                "id": each.id,
+                "status": each.status,
+                "taskDefinition": each.revision,
+                "desiredCount": service.desired if each.status == "PRIMARY" else 0,
+                "runningCount": (running := sum(task.is_running(now) for task in each.tasks)),
+                "pendingCount": len(each.tasks) - running,
+                "failedTasks": each.failed,
+                "createdAt": each.created.timestamp(),
+                "updatedAt": each.created.timestamp(),
+                **(
+                    {"rolloutState": each.rollout_state, "rolloutStateReason": each.reason}
+                    if service.has_rollout_state
+                    else {}
+                ),
+            }
+            for each in service.deployments
+        ]
+        return {
+            "serviceName": service.name,
+            "serviceArn": f"{_ECS_ARN}:service/{service.cluster}/{service.name}",
+            "clusterArn": f"{_ECS_ARN}:cluster/{service.cluster}",
+            "status": "ACTIVE",
+            "desiredCount": service.desired,
+            "runningCount": sum(each["runningCount"] for each in described),
+            "pendingCount": sum(each["pendingCount"] for each in described),
+            "taskDefinition": service.primary.revision,
+            "deploymentConfiguration": {
+                "deploymentCircuitBreaker": {"enable": service.breaker, "rollback": service.breaker_rolls_back}
+            },
+            "deployments": described,
+            **service.extra,
+        }
+
+    def _simulate(self) -> None:
+        now, step = self.clock.now(), timedelta(seconds=1)
+        while self._simulated_until < now:
+            self._simulated_until = min(self._simulated_until + step, now)
+            for service in self.services.values():
+                self._roll(service, self._simulated_until)
+
+    def _roll(self, service: Service, now: datetime) -> None:
+        primary = service.primary
+        for task in [each for each in primary.tasks if each.has_failed(now)]:
+            primary.tasks.remove(task)
+            primary.failed += 1
+        if primary.rollout_state == "IN_PROGRESS" and service.breaker and primary.failed >= _threshold(service):
+            self._break(service)
+            return
+        if primary.rollout_state == "FAILED":
+            return
+        missing = service.desired - len(primary.tasks)
+        primary.tasks += [Task(now, self._behaviour(primary.revision)) for _ in range(missing)]
+        healthy = sum(task.is_running(now) and task.behaviour.life is None for task in primary.tasks)
+        if healthy >= service.desired and primary.rollout_state == "IN_PROGRESS":
+            self._drain(service, now)
+
+    def _drain(self, service: Service, now: datetime) -> None:
+        for old in service.deployments[1:]:
+            old.drain_at = old.drain_at or now + timedelta(seconds=service.drain)
+            if now >= old.drain_at:
+                service.deployments.remove(old)
+        if len(service.deployments) == 1:
+            service.primary.rollout_state = "COMPLETED"
+            service.primary.reason = f"ECS deployment {service.primary.id} completed."
+            service.last_completed = service.primary.revision
+
+    def _break(self, service: Service) -> None:
+        failed = service.primary
+        failed.rollout_state = "FAILED"
+        failed.reason = "ECS deployment circuit breaker: tasks failed to start."
+        failed.tasks.clear()
+        if service.breaker_rolls_back:
+            made = self.start_deployment(service, service.last_completed)
+            made.reason = f"ECS deployment circuit breaker: rolling back to deploymentId {made.id}."
+
+    def _behaviour(self, revision: str) -> Behaviour:
+        images = [each["image"] for each in self.revision(revision).document["containerDefinitions"]]
+        return next((self.behaviours[image] for image in images if image in self.behaviours), RUNS)
+
+
+def _threshold(service: Service) -> float:
+    """Half of the desired count, but at least 3 and at most 200."""
+    return min(max(3.0, 0.5 * service.desired), 200.0)

@@ -1,0 +1,135 @@
+"""A request is read whole or refused whole, with every wrong key named."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecs_deploy.errors import InvalidRequest
+from ecs_deploy.request import Home, parse
+
+HOME = Home("123456789012", "eu-west-1")
+VALID = {"cluster": "production1", "service": "doorman-service", "image": "doorman:1.1.0"}
+ARN = "arn:aws:ecs:eu-west-1:123456789012"
+FOREIGN = "arn:aws:ecs:eu-west-1:999999999999"
+PUSH = {"id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718", "time": "2026-01-31T12:00:00Z"}
+
+
+def refusal(document: object) -> str:
+    with pytest.raises(InvalidRequest) as caught:
+        parse(document, HOME)
+    return caught.value.message
+
+
+def test_defaults() -> None:
+    request = parse(VALID, HOME)
+    assert (request.timeout, request.rollback, request.container, request.push) == (600, True, None, None)
+
+
+@pytest.mark.parametrize(
+    "service", ["doorman-service", f"{ARN}:service/production1/doorman-service", f"{ARN}:service/doorman-service"]
+)
+@pytest.mark.parametrize("cluster", ["production1", f"{ARN}:cluster/production1"])
+def test_names_and_arns_mean_the_same(cluster: str, service: str) -> None:
+    request = parse({**VALID, "cluster": cluster, "service": service}, HOME)
+    assert (request.cluster, request.service) == ("production1", "doorman-service")
+
+
+@pytest.mark.parametrize(
+    ("image", "tag", "deployed"),
+    [
+        ("doorman", None, "doorman:latest"),
+        ("doorman:1", None, "doorman:1"),
+        ("doorman:1", "2", "doorman:2"),
+        ("doorman@sha256:" + "a" * 64, "2", "doorman:2"),
+    ],
+)
+def test_a_separate_tag_overrides(image: str, tag: str | None, deployed: str) -> None:
+    document = {**VALID, "image": image} | ({"tag": tag} if tag else {})
+    assert str(parse(document, HOME).image) == deployed
+
+
+WRONG: list[tuple[tuple[str, ...], list[Any]]] = [
+    (("cluster", "service", "image"), [None, "", 1, True, [], {}, "a b", "\N{LATIN SMALL LETTER A WITH DIAERESIS}"]),
+    (("tag",), [None, "", 1, "-a", "a b", []]),
+    (("container",), [None, "", 1, "a b", "a/b"]),
+    (("timeout",), [None, 9, 86_401, -1, True, "600", 600.5, [600]]),
+    (("rollback",), [None, 0, 1, "true", []]),
+    (("push",), [None, "id", [], {}]),
+    (("cluster",), [f"{ARN}:cluster/", f"{ARN}:service/production1/doorman-service", f"{FOREIGN}:cluster/production1"]),
+    (("service",), [f"{FOREIGN}:service/production1/doorman-service", f"{ARN}:service/staging/doorman-service"]),
+    (("service",), ["{% $states.context %}", "'; drop table"]),
+    (("image",), ["Doorman:1", "x" * 10_000]),
+    (("no-such-key",), ["1"]),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for keys, values in WRONG for key in keys for value in values])
+def test_each_wrong_key_is_named(key: str, value: Any) -> None:
+    message = refusal({**VALID, key: value})
+    assert f"{key}" in message
+    assert "othing was changed" in message
+    assert len(message) < 500
+
+
+@pytest.mark.parametrize("missing", ["cluster", "service", "image"])
+def test_each_missing_key_is_named(missing: str) -> None:
+    assert f"{missing}: is missing" in refusal({key: value for key, value in VALID.items() if key != missing})
+
+
+def test_every_wrong_key_is_named_at_once() -> None:
+    message = refusal(
+        {"cluster": 1, "service": "", "image": ":", "tag": "-", "timeout": 5, "rollback": 1, "Tag": "x", "push": 1}
+    )
+    for key in ("cluster", "service", "image", "tag", "timeout", "rollback", "Tag", "push"):
+        assert f"{key}: " in message
+
+
+@pytest.mark.parametrize("document", [None, 1, "text", [], [VALID], True, {}])
+def test_what_is_no_request_at_all(document: object) -> None:
+    assert "cluster" in refusal(document)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"id": ""}, "push.id"),
+        ({"id": 1}, "push.id"),
+        ({"id": "a;b"}, "push.id"),
+        ({"id": "a" * 257}, "push.id"),
+        ({"time": "yesterday"}, "push.time"),
+        ({"time": "2026-01-31T12:00:00"}, "push.time"),
+        ({"time": "0001-01-01T00:00:00+14:00"}, "push.time"),
+        ({"digest": 5}, "push.digest"),
+        ({"nonce": "x"}, "push.nonce"),
+    ],
+)
+def test_a_wrong_push_is_named(change: dict[str, Any], named: str) -> None:
+    assert f"{named}: " in refusal({**VALID, "push": {**PUSH, **change}})
+
+
+def test_a_push_is_read_in_utc() -> None:
+    push = parse({**VALID, "push": {**PUSH, "time": "2026-01-31T14:00:00+02:00"}}, HOME).push
+    assert push
+    assert push.time.isoformat() == "2026-01-31T12:00:00+00:00"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+keys = st.sampled_from(["cluster", "service", "image", "tag", "container", "timeout", "rollback", "push", "x"])
+
+
+@given(
+    json_values | st.dictionaries(keys, json_values) | st.dictionaries(keys, json_values).map(lambda d: {**VALID, **d})
+)
+def test_any_json_is_read_or_refused(document: object) -> None:
+    try:
+        parse(document, HOME)
+        refused = ""
+    except InvalidRequest as error:
+        refused = error.message
+    assert len(refused) < 10_000
