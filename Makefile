@@ -1,26 +1,68 @@
 # Everything a contributor or an operator runs. Each target sets up what it needs, from pinned and hashed locks.
 PYTHON ?= python3
-PIP_FLAGS := --quiet --disable-pip-version-check --no-input --require-hashes --no-deps
+PIP := bin/pip --disable-pip-version-check --no-input --quiet
 export PYTHONPATH := $(CURDIR):$(CURDIR)/lambda
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+# The CDK libraries say at every start that Node 20 is past its end of life; the README says it once.
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock
+.PHONY: help setup demo test check unit infra workflow bench synth diff deploy picture format lock clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
 
 setup: .venv/.installed .venv-emulator/.installed node_modules/.installed ## install everything, pinned, inside this folder
 
+demo: setup ## a push becomes a deployment on this machine, without AWS
+	@python -m local.demo
+
+test: check unit infra workflow ## everything that CI runs
+
+check: setup ## lint, format, types, import rules
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports --no-logo
+
+unit: setup ## the deployer by itself
+	pytest tests/unit
+
+infra: setup ## the stack: template, permissions, rules, workflow definition
+	pytest tests/infra
+
+workflow: setup ## the stack on the emulator, from push to outcome
+	pytest tests/workflow
+
+bench: setup ## start-up of the functions and the size of their asset
+	python -m tests.bench
+
+synth: setup ## the CloudFormation template of the targets in cdk.json
+	cdk synth --quiet
+	@echo "cdk.out/EcsDeploy.template.json"
+
+diff: setup ## what a deployment would change in the account of your credentials
+	cdk diff
+
+deploy: setup ## deploy to the account of your credentials
+	cdk deploy
+
+picture: setup ## draw the workflow in the README anew
+	python -m infra.picture README.md
+
+format: setup ## format the code
+	ruff check --fix-only .
+	ruff format .
+
 .venv/.installed: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
 	rm -rf .venv && $(PYTHON) -m venv .venv
-	.venv/bin/pip install $(PIP_FLAGS) -r requirements/dev.txt
+	.venv/$(PIP) install --require-hashes --no-deps -r $<
 	@touch $@
 
 .venv-emulator/.installed: requirements/emulator.txt
 	rm -rf .venv-emulator && $(PYTHON) -m venv .venv-emulator
-	.venv-emulator/bin/pip install $(PIP_FLAGS) -r requirements/emulator.txt
+	.venv-emulator/$(PIP) install --require-hashes --no-deps -r $<
 	@touch $@
 
 node_modules/.installed: package-lock.json
@@ -29,8 +71,11 @@ node_modules/.installed: package-lock.json
 
 UV := 0.13.9
 lock: ## make the lock files anew from requirements/*.in and package.json
-	rm -rf .build/lock && $(PYTHON) -m venv .build/lock && .build/lock/bin/pip install --quiet uv==$(UV)
+	rm -rf .build/lock && $(PYTHON) -m venv .build/lock && .build/lock/$(PIP) install uv==$(UV)
 	for name in lambda dev emulator; do \
 	  .build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	    --no-header requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	npm install --package-lock-only --omit-lockfile-registry-resolved
+
+clean: ## remove everything that was installed or made
+	rm -rf .venv .venv-emulator node_modules .build cdk.out .mypy_cache .pytest_cache .ruff_cache .hypothesis

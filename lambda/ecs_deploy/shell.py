@@ -1,10 +1,10 @@
-"""The thin shell around a step: log, trace, count, and turn what was raised into the contract's end."""
+"""The thin shell around a step: log, count, and turn what was raised into the contract's end."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from ecs_deploy import course
@@ -20,7 +20,6 @@ Event = Mapping[str, Any]
 
 _PRODUCT = "ecs-deploy"
 logger = Logger(service=_PRODUCT)
-tracer = Tracer(service=_PRODUCT)
 metrics = Metrics(service=_PRODUCT, namespace=_PRODUCT)
 
 
@@ -32,7 +31,6 @@ def step(act: Callable[[Event, Home], Answer]) -> Callable[[Event, "LambdaContex
     """
 
     @logger.inject_lambda_context(clear_state=True)
-    @tracer.capture_lambda_handler(capture_response=False)
     def handler(event: Event, context: "LambdaContext") -> Answer:
         # All steps of an execution, and nothing else, share its id.
         logger.set_correlation_id(event["progress"]["execution"] if "progress" in event else event["execution"]["id"])

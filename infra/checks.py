@@ -1,0 +1,66 @@
+"""What cdk-nag finds and we stand by, each on the construct it is about and with the reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Acknowledgment, App, Validations
+from cdk_nag import AwsSolutionsChecks
+
+from infra.permissions import ANY_REPOSITORY
+from infra.workflow import REGISTER, UPDATE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from constructs import IConstruct
+
+    from infra.functions import StepFunction
+    from infra.machine import Machine
+    from infra.triggers import Triggers
+    from infra.workflow import Step
+
+
+def enforce(app: App) -> None:
+    """Make every finding an error of the synthesis."""
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+
+
+def acknowledge(steps: Mapping[Step, StepFunction], workflow: Machine, triggers: Triggers) -> None:
+    """Acknowledge the findings that AWS leaves no way round."""
+    account = "<AWS::Region>:<AWS::AccountId>"
+    for step, made in steps.items():
+        reason = "X-Ray knows no resources."
+        if step is not UPDATE:
+            reason += " Nor does DescribeTaskDefinition."
+        _wildcard(made.role, "*", reason)
+    register = steps[REGISTER].role
+    _wildcard(
+        register,
+        f"arn:<AWS::Partition>:ecs:{account}:task-definition/*",
+        "A service may run a task definition of any family. Tags can be written on a new revision only.",
+    )
+    _wildcard(
+        register,
+        "arn:<AWS::Partition>:iam::<AWS::AccountId>:role/*",
+        "A revision carries the roles of the one before, whatever they are. They can be passed to ECS tasks only.",
+    )
+    _wildcard(
+        register,
+        f"arn:<AWS::Partition>:ecr:{account}:{ANY_REPOSITORY}",
+        "A target without a repository is deployed by hand, and its image may come from any. Only read.",
+    )
+    _wildcard(
+        workflow.role.node.find_child("DefaultPolicy"),
+        "*",
+        "Log delivery and X-Ray know no resources.",
+    )
+    Validations.of(triggers.dead_letters).acknowledge(
+        Acknowledgment(id="AwsSolutions::AwsSolutions-SQS3", reason="It is the dead-letter queue, of the rules.")
+    )
+
+
+def _wildcard(construct: IConstruct, resource: str, reason: str) -> None:
+    Validations.of(construct).acknowledge(
+        Acknowledgment(id=f"AwsSolutions::AwsSolutions-IAM5[Resource::{resource}]", reason=reason)
+    )

@@ -1,0 +1,109 @@
+"""What each function may do: the listed services and repositories, and nothing broader where AWS lets us say so.
+
+Which actions know resources and conditions:
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
+
+A policy has a size limit (an inline policy 10,240 characters for a role, a managed one 6,144, ten of them on a role:
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html), and a wildcard is no way round it. So the
+names are packed into documents that fit a managed policy: the first is the role's inline policy, the others are
+managed policies of this stack.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aws_cdk import Aws
+from aws_cdk.aws_iam import PolicyStatement
+
+from infra.context import InvalidContext
+from infra.workflow import POLL, REGISTER, UPDATE, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from infra.targets import Target
+
+ANY_REPOSITORY = "repository/*"
+GREATEST_NUMBER_OF_DOCUMENTS = 11
+_DOCUMENT = 5_800
+# An ARN up to its name, of the longest partition and a long region, with its quotes and its comma.
+_ARN = 65
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Actions on named resources; a name is the last part of an ARN, such as `service/production1/doorman`."""
+
+    actions: tuple[str, ...]
+    names: tuple[str, ...]
+
+    @property
+    def arn_prefix(self) -> str:
+        """Where the names live: this account, this region, the service of the actions."""
+        return f"arn:{Aws.PARTITION}:{self.actions[0].partition(':')[0]}:{Aws.REGION}:{Aws.ACCOUNT_ID}:"
+
+
+def fixed(step: Step) -> list[PolicyStatement]:
+    """The statements of a step that no target changes."""
+    describe = PolicyStatement(actions=["ecs:DescribeTaskDefinition"], resources=["*"])
+    revisions = f"arn:{Aws.PARTITION}:ecs:{Aws.REGION}:{Aws.ACCOUNT_ID}:task-definition/*"
+    statements = {
+        REGISTER: [
+            describe,
+            PolicyStatement(actions=["ecs:RegisterTaskDefinition"], resources=[revisions]),
+            PolicyStatement(
+                actions=["ecs:TagResource"],
+                resources=[revisions],
+                conditions={"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}},
+            ),
+            PolicyStatement(
+                actions=["iam:PassRole"],
+                resources=[f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:role/*"],
+                conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+            ),
+        ],
+        UPDATE: [],
+        POLL: [describe],
+    }
+    return statements[step]
+
+
+def named(step: Step, targets: Sequence[Target]) -> list[Grant]:
+    """What a step may do to the services and the repositories of the targets."""
+    services = _unique(f"service/{target.cluster}/{target.service}" for target in targets)
+    if step is not REGISTER:
+        update = ("ecs:UpdateService",) if step is UPDATE else ()
+        return [Grant(("ecs:DescribeServices", *update), services)]
+    repositories = _unique(f"repository/{target.repository or '*'}" for target in targets)
+    if ANY_REPOSITORY in repositories:
+        repositories = (ANY_REPOSITORY,)
+    return [Grant(("ecr:DescribeImages",), repositories), Grant(("ecs:DescribeServices",), services)]
+
+
+def documents(grants: Iterable[Grant]) -> list[list[PolicyStatement]]:
+    """Pack grants into as few documents as hold them; raises `InvalidContext` when a role cannot have so many."""
+    packed: list[dict[Grant, list[str]]] = [{}]
+    room = _DOCUMENT
+    for grant in grants:
+        for name in grant.names:
+            cost = _ARN + len(name)
+            if cost > room:
+                packed.append({})
+                room = _DOCUMENT
+            packed[-1].setdefault(grant, []).append(grant.arn_prefix + name)
+            room -= cost
+    if len(packed) > GREATEST_NUMBER_OF_DOCUMENTS:
+        raise InvalidContext(
+            f"cdk.json, targets: the names of the services and repositories need {len(packed)} IAM policies, "
+            f"but a role holds {GREATEST_NUMBER_OF_DOCUMENTS} of them. Deploy a second stack with some of the targets."
+        )
+    return [
+        [PolicyStatement(actions=list(grant.actions), resources=arns) for grant, arns in document.items()]
+        for document in packed
+    ]
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))

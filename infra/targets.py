@@ -1,0 +1,151 @@
+"""The targets: which push of which repository deploys which service.
+
+The context key `targets` is read once, here, into frozen values; everything after this module may trust them. All
+problems of all entries are told at once, each naming its entry and its key.
+
+The names are held to AWS's own rules, because a name that AWS would refuse is found here in a second and in
+CloudFormation after minutes, and because a name never has to be escaped in an ARN, an event pattern or a template:
+- clusters and services: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html
+- repositories: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
+- tags: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageIdentifier.html
+- wildcards: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from infra.context import InvalidContext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GREATEST_NUMBER = 300
+"""Each repository may need a rule of its own, and an event bus holds 300 by default."""
+
+EVERY_TAG = ("*",)
+DEFAULT_TIMEOUT = 600
+SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 10, 86_400
+
+_ECS_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_REPOSITORY = re.compile(
+    r"(?=.{2,256}\Z)(?:[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*/)*[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+)
+_TAG = re.compile(r"(?!.*\*\*)[A-Za-z0-9_.*-]{1,128}")
+_TAGS_LENGTH = 1_400
+
+
+@dataclass(frozen=True)
+class Target:
+    """One entry of `targets`. Without a `repository` no push starts it; `timeout` is in seconds."""
+
+    cluster: str
+    service: str
+    repository: str | None = None
+    tags: tuple[str, ...] = EVERY_TAG
+    timeout: int = DEFAULT_TIMEOUT
+    rollback: bool = True
+    container: str | None = None
+
+
+def parse(value: object) -> tuple[Target, ...]:
+    """Read the context key `targets`: a list, or the JSON text of one, as `cdk -c targets='[…]'` gives it.
+
+    Raises `InvalidContext` with every problem of every entry.
+    """
+    entries = _entries(value)
+    problems: list[str] = []
+    targets: list[Target] = []
+    for index, entry in enumerate(entries):
+        found = _problems(entry)
+        problems += [f"cdk.json, targets[{index}]{problem}" for problem in found]
+        if found or not isinstance(entry, dict):
+            continue
+        target = Target(**{**entry, "tags": tuple(entry.get("tags", EVERY_TAG))})
+        if target in targets:
+            problems.append(f"cdk.json, targets[{index}]: says the same as targets[{targets.index(target)}].")
+        targets.append(target)
+    if problems:
+        raise InvalidContext(*problems)
+    return tuple(targets)
+
+
+def _entries(value: object) -> list[object]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise InvalidContext(f"cdk.json, targets: is text that is not JSON ({error}).") from None
+    if not isinstance(value, list):
+        raise InvalidContext("cdk.json, targets: must be a list of targets.")
+    if not value:
+        raise InvalidContext(
+            "cdk.json, targets: is empty, so nothing could be deployed. Name at least one cluster and service."
+        )
+    if len(value) > GREATEST_NUMBER:
+        raise InvalidContext(
+            f"cdk.json, targets: has {len(value)} entries, but one stack serves {GREATEST_NUMBER} at most. "
+            "Deploy a second stack with the rest."
+        )
+    return value
+
+
+def _problems(entry: object) -> list[str]:
+    """Every problem of one entry, each starting with the key it is about."""
+    if not isinstance(entry, dict):
+        return [f": must be an object with cluster and service, but is {entry!r}."]
+    problems = [f".{key}: is missing." for key in ("cluster", "service") if key not in entry]
+    for key, value in entry.items():
+        if key not in _RULES:
+            problems.append(f".{key}: is not a key of a target; the keys are {', '.join(_RULES)}.")
+        elif said := _RULES[key](value):
+            problems.append(f".{key}: {said}, but is {value!r}.")
+    if "tags" in entry and "repository" not in entry:
+        problems.append(".tags: has no meaning without repository.")
+    return problems
+
+
+def _ecs_name(value: object) -> str | None:
+    valid = isinstance(value, str) and _ECS_NAME.fullmatch(value)
+    return None if valid else "must be a name of 1 to 255 letters, digits, underscores and hyphens"
+
+
+def _repository(value: object) -> str | None:
+    valid = isinstance(value, str) and _REPOSITORY.fullmatch(value)
+    return None if valid else "must be the name of an ECR repository, without registry and tag"
+
+
+def _tags(value: object) -> str | None:
+    if not isinstance(value, list) or not value:
+        return "must be a list with at least one tag"
+    if not all(isinstance(tag, str) and _TAG.fullmatch(tag) for tag in value):
+        return "must hold tags of 1 to 128 letters, digits, '_', '.' and '-', with '*' (never '**') for any characters"
+    if len(set(value)) < len(value):
+        return "must name each tag once"
+    # An event pattern holds 2,048 characters; each tag costs its own and those of its {"wildcard":""},.
+    if sum(len(tag) + 15 for tag in value) > _TAGS_LENGTH:
+        return "is longer than an event pattern can hold; write it as two targets or with '*'"
+    return None
+
+
+def _timeout(value: object) -> str | None:
+    valid = type(value) is int and SHORTEST_TIMEOUT <= value <= LONGEST_TIMEOUT
+    return None if valid else f"must be a whole number of seconds from {SHORTEST_TIMEOUT} to {LONGEST_TIMEOUT}"
+
+
+def _rollback(value: object) -> str | None:
+    return None if isinstance(value, bool) else "must be true or false"
+
+
+_RULES: dict[str, Callable[[object], str | None]] = {
+    "repository": _repository,
+    "tags": _tags,
+    "cluster": _ecs_name,
+    "service": _ecs_name,
+    "timeout": _timeout,
+    "rollback": _rollback,
+    "container": _ecs_name,
+}

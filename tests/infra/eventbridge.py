@@ -1,0 +1,42 @@
+"""As much of EventBridge as the rules use: patterns and input transformers.
+
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
+"""
+
+from __future__ import annotations
+
+import re
+from functools import reduce
+from typing import Any
+
+
+def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
+    """Whether every field of the pattern has one alternative that the event fulfils."""
+    for key, wanted in pattern.items():
+        if isinstance(wanted, dict):
+            if not matches(wanted, event.get(key, {})):
+                return False
+        elif not any(_fulfils(alternative, key, event) for alternative in wanted):
+            return False
+    return True
+
+
+def _fulfils(alternative: object, key: str, event: dict[str, Any]) -> bool:
+    match alternative:
+        case {"exists": bool(wanted)}:
+            return (key in event) is wanted
+        case {"wildcard": str(text)}:
+            return re.fullmatch(".*".join(map(re.escape, text.split("*"))), event.get(key, "")) is not None
+        case str():
+            return bool(event.get(key) == alternative)
+    raise AssertionError(f"{alternative!r} is not an operator known here")
+
+
+def render(transformer: dict[str, Any], event: dict[str, Any]) -> str:
+    """What a target gets: strings are quoted where they stand for a value, and never escaped."""
+    template: str = transformer["InputTemplate"]
+    for name, path in transformer["InputPathsMap"].items():
+        value: str = reduce(lambda inner, key: inner[key], path.removeprefix("$.").split("."), event)  # type: ignore[assignment]
+        template = re.sub(rf"(?<=: )<{name}>(?=[,}}])", f'"{value}"', template).replace(f"<{name}>", value)
+    return template

@@ -1,0 +1,208 @@
+"""Every statement of every role, listed: a permission that is added or widened has to be added here."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from infra.context import InvalidContext
+from infra.targets import GREATEST_NUMBER
+from tests.infra.synthesis import of_type, resolve, synthesize
+
+ECS = "arn:aws:ecs:us-east-1:123456789012"
+ECR = "arn:aws:ecr:us-east-1:123456789012"
+DOORMAN = f"{ECS}:service/production1/doorman-service"
+XRAY = (("xray:PutTraceSegments", "xray:PutTelemetryRecords"), ("*",), None)
+DESCRIBE = (("ecs:DescribeTaskDefinition",), ("*",), None)
+
+Statement = tuple[tuple[str, ...], tuple[str, ...], str | None]
+
+
+def statements(document: dict[str, Any]) -> list[Statement]:
+    """Actions, resources and condition of each statement."""
+    found = []
+    for statement in resolve(document)["Statement"]:
+        assert statement.pop("Effect") == "Allow"
+        action, resource = statement.pop("Action"), statement.pop("Resource")
+        condition = statement.pop("Condition", None)
+        assert not statement
+        found.append(
+            (
+                (action,) if isinstance(action, str) else tuple(action),
+                (resource,) if isinstance(resource, str) else tuple(resource),
+                condition and json.dumps(condition),
+            )
+        )
+    return found
+
+
+def role(template: dict[str, Any], name: str) -> list[Statement]:
+    """The statements of a role; of its inline policy, for it has no other."""
+    properties = of_type(template, "AWS::IAM::Role")[name]
+    assert "ManagedPolicyArns" not in properties
+    return [said for policy in properties["Policies"] for said in statements(policy["PolicyDocument"])]
+
+
+def logs(state: str) -> Statement:
+    return (("logs:CreateLogStream", "logs:PutLogEvents"), (f"{{{state}Logs.Arn}}",), None)
+
+
+def test_register(template: dict[str, Any]) -> None:
+    assert role(template, "RegisterTaskDefinitionRole") == [
+        DESCRIBE,
+        (("ecs:RegisterTaskDefinition",), (f"{ECS}:task-definition/*",), None),
+        (
+            ("ecs:TagResource",),
+            (f"{ECS}:task-definition/*",),
+            '{"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}}',
+        ),
+        (
+            ("iam:PassRole",),
+            ("arn:aws:iam::123456789012:role/*",),
+            '{"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}',
+        ),
+        (("ecr:DescribeImages",), (f"{ECR}:repository/doorman",), None),
+        (("ecs:DescribeServices",), (DOORMAN,), None),
+        logs("RegisterTaskDefinition"),
+        XRAY,
+    ]
+
+
+def test_update(template: dict[str, Any]) -> None:
+    assert role(template, "UpdateServiceRole") == [
+        (("ecs:DescribeServices", "ecs:UpdateService"), (DOORMAN,), None),
+        logs("UpdateService"),
+        XRAY,
+    ]
+
+
+def test_poll(template: dict[str, Any]) -> None:
+    assert role(template, "PollStabilityRole") == [
+        DESCRIBE,
+        (("ecs:DescribeServices",), (DOORMAN,), None),
+        logs("PollStability"),
+        XRAY,
+    ]
+
+
+def test_workflow(template: dict[str, Any]) -> None:
+    ((actions, functions, _),) = role(template, "WorkflowRole")
+    assert actions == ("lambda:InvokeFunction",)
+    assert sorted(functions) == [
+        "{PollStabilityFunction.Arn}",
+        "{RegisterTaskDefinitionFunction.Arn}",
+        "{UpdateServiceFunction.Arn}",
+    ]
+    (policy,) = of_type(template, "AWS::IAM::Policy").values()
+    assert resolve(policy["Roles"]) == ["{WorkflowRole}"]
+    ((actions, resources, _),) = statements(policy["PolicyDocument"])
+    assert {action.partition(":")[0] for action in actions} == {"logs", "xray"}
+    assert resources == ("*",)
+
+
+def test_triggers(template: dict[str, Any]) -> None:
+    assert role(template, "TriggersRole") == [(("states:StartExecution",), ("{WorkflowMachine}",), None)]
+
+
+def test_nobody_else_has_a_role(template: dict[str, Any]) -> None:
+    roles = of_type(template, "AWS::IAM::Role")
+    trusted = {
+        name: resolve(properties["AssumeRolePolicyDocument"])["Statement"][0]["Principal"]["Service"]
+        for name, properties in roles.items()
+    }
+    assert trusted == {
+        "RegisterTaskDefinitionRole": "lambda.amazonaws.com",
+        "UpdateServiceRole": "lambda.amazonaws.com",
+        "PollStabilityRole": "lambda.amazonaws.com",
+        "WorkflowRole": "states.amazonaws.com",
+        "TriggersRole": "events.amazonaws.com",
+    }
+    assert not of_type(template, "AWS::IAM::ManagedPolicy")
+
+
+def test_each_name_is_listed_once() -> None:
+    made = synthesize(
+        [
+            {"repository": "doorman", "cluster": "production1", "service": "doorman-service"},
+            {"repository": "doorman", "tags": ["v*"], "cluster": "production1", "service": "doorman-service"},
+            {"repository": "gate", "cluster": "production1", "service": "gate"},
+        ]
+    )
+    register = {actions: resources for actions, resources, _ in role(made, "RegisterTaskDefinitionRole")}
+    assert register["ecs:DescribeServices",] == (DOORMAN, f"{ECS}:service/production1/gate")
+    assert register["ecr:DescribeImages",] == (f"{ECR}:repository/doorman", f"{ECR}:repository/gate")
+
+
+def test_the_image_of_a_target_without_repository_may_come_from_any() -> None:
+    made = synthesize(
+        [
+            {"repository": "doorman", "cluster": "production1", "service": "doorman-service"},
+            {"cluster": "production1", "service": "by-hand"},
+        ]
+    )
+    register = {actions: resources for actions, resources, _ in role(made, "RegisterTaskDefinitionRole")}
+    assert register["ecr:DescribeImages",] == (f"{ECR}:repository/*",)
+
+
+@pytest.fixture(scope="module")
+def big() -> dict[str, Any]:
+    """As many targets as there can be, each with a repository and a service of its own."""
+    return synthesize(
+        [
+            {"repository": f"team/repository-{number}", "cluster": "production-1", "service": f"some-service-{number}"}
+            for number in range(GREATEST_NUMBER)
+        ]
+    )
+
+
+def test_many_targets_are_all_listed(big: dict[str, Any]) -> None:
+    managed = {
+        name: properties["PolicyDocument"] for name, properties in of_type(big, "AWS::IAM::ManagedPolicy").items()
+    }
+    for state, action in (
+        ("RegisterTaskDefinition", "ecs:DescribeServices"),
+        ("UpdateService", "ecs:UpdateService"),
+        ("PollStability", "ecs:DescribeServices"),
+        ("RegisterTaskDefinition", "ecr:DescribeImages"),
+    ):
+        properties = of_type(big, "AWS::IAM::Role")[f"{state}Role"]
+        attached = [resolve(arn).strip("{}") for arn in properties["ManagedPolicyArns"]]
+        documents = [properties["Policies"][0]["PolicyDocument"], *(managed[name] for name in attached)]
+        listed = [
+            resource
+            for document in documents
+            for actions, resources, _ in statements(document)
+            if action in actions
+            for resource in resources
+        ]
+        assert len(listed) == len(set(listed)) == GREATEST_NUMBER
+
+
+def test_many_targets_stay_within_the_limits_of_aws(big: dict[str, Any]) -> None:
+    """Quotas of IAM (without white space, as it counts), of a rule bus and of CloudFormation."""
+
+    def size(document: object) -> int:
+        longest = json.dumps(resolve(document)).replace("arn:aws:", "arn:aws-us-gov:").replace("us-east-1", "r" * 15)
+        return len("".join(longest.split()))
+
+    for properties in of_type(big, "AWS::IAM::Role").values():
+        assert sum(size(policy["PolicyDocument"]) for policy in properties["Policies"]) <= 10_240
+        assert len(properties.get("ManagedPolicyArns", [])) <= 10
+    for properties in of_type(big, "AWS::IAM::ManagedPolicy").values():
+        assert size(properties["PolicyDocument"]) <= 6_144
+    for properties in of_type(big, "AWS::SQS::QueuePolicy").values():
+        assert size(properties["PolicyDocument"]) <= 8_192
+    assert len(of_type(big, "AWS::Events::Rule")) <= 300
+    assert len(big["Resources"]) <= 500
+    assert len(json.dumps(big)) <= 1_000_000
+
+
+def test_names_too_long_for_the_policies_are_a_clear_error() -> None:
+    long = [
+        {"repository": "r" * 200 + str(number), "cluster": "c" * 255, "service": "s" * 200 + str(number)}
+        for number in range(100)
+    ]
+    with pytest.raises(InvalidContext, match=r"targets: .* need \d+ IAM policies, but a role holds 11"):
+        synthesize(long)

@@ -1,0 +1,167 @@
+"""A bad target is one clear error, which names the entry and the key; a good one is read as it was meant."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from infra.context import InvalidContext, LogLevel, log_level
+from infra.targets import GREATEST_NUMBER, Target, parse
+
+GOOD: dict[str, Any] = {"cluster": "production1", "service": "doorman-service"}
+PUSHED: dict[str, Any] = {**GOOD, "repository": "doorman"}
+
+
+def test_defaults() -> None:
+    assert parse([GOOD]) == (
+        Target("production1", "doorman-service", None, ("*",), timeout=600, rollback=True, container=None),
+    )
+
+
+def test_everything() -> None:
+    entry = {**PUSHED, "tags": ["v*", "latest"], "timeout": 10, "rollback": False, "container": "web"}
+    assert parse([entry]) == (
+        Target("production1", "doorman-service", "doorman", ("v*", "latest"), 10, rollback=False, container="web"),
+    )
+
+
+def test_the_text_of_a_list_is_a_list() -> None:
+    assert parse(json.dumps([PUSHED])) == parse([PUSHED])
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        {"repository": "ab"},
+        {"repository": "team/doorman"},
+        {"repository": "a.b/c__d/e-f--g_h"},
+        {"repository": "a" * 256},
+        {"repository": "d", "tags": ["*"]} | {"repository": "do"},
+        {"repository": "doorman", "tags": ["v*.*", "_x", "A-b.c"]},
+        {"cluster": "c" * 255},
+        {"service": "A_b-1"},
+        {"timeout": 10},
+        {"timeout": 86_400},
+    ],
+)
+def test_possible_values(good: dict[str, Any]) -> None:
+    assert len(parse([GOOD | good])) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("cluster", ""),
+        ("cluster", None),
+        ("cluster", 1),
+        ("cluster", "arn:aws:ecs:us-east-1:123456789012:cluster/production1"),
+        ("cluster", "production*"),
+        ("cluster", "c" * 256),
+        ("cluster", "production1\n"),
+        ("service", "dörman"),
+        ("service", ["doorman"]),
+        ("repository", ""),
+        ("repository", "d"),
+        ("repository", "Doorman"),
+        ("repository", "doorman:latest"),
+        ("repository", "-doorman"),
+        ("repository", "doorman-"),
+        ("repository", "team//doorman"),
+        ("repository", "a" * 257),
+        ("repository", "123456789012.dkr.ecr.us-east-1.amazonaws.com/doorman:v1"),
+        ("repository", 7),
+        ("tags", []),
+        ("tags", "v*"),
+        ("tags", None),
+        ("tags", [""]),
+        ("tags", ["v**"]),
+        ("tags", ["v 1"]),
+        ("tags", ['v"1']),
+        ("tags", ["v[12]"]),
+        ("tags", ["v" * 129]),
+        ("tags", [1]),
+        ("tags", ["v1", "v1"]),
+        ("tags", [f"{number}" * 100 for number in range(100, 120)]),
+        ("tags", [f"tag-of-some-length-{number}" for number in range(100)]),
+        ("timeout", 9),
+        ("timeout", 86_401),
+        ("timeout", True),
+        ("timeout", "600"),
+        ("timeout", 600.0),
+        ("timeout", None),
+        ("rollback", "true"),
+        ("rollback", 1),
+        ("rollback", None),
+        ("container", ""),
+        ("container", "we b"),
+        ("container", None),
+        ("Cluster", "production1"),
+        ("region", "us-east-1"),
+    ],
+)
+def test_an_impossible_value_names_entry_and_key(key: str, value: object) -> None:
+    with pytest.raises(InvalidContext) as caught:
+        parse([{**GOOD, "cluster": "other"}, PUSHED | {key: value}])
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"cdk.json, targets[1].{key}: ")
+    assert problem.endswith(".")
+
+
+@pytest.mark.parametrize("key", ["cluster", "service"])
+def test_a_missing_key(key: str) -> None:
+    with pytest.raises(InvalidContext, match=rf"^cdk\.json, targets\[0\]\.{key}: is missing\.$"):
+        parse([{other: value for other, value in GOOD.items() if other != key}])
+
+
+def test_tags_need_a_repository() -> None:
+    with pytest.raises(InvalidContext, match=r"targets\[0\]\.tags: has no meaning without repository"):
+        parse([GOOD | {"tags": ["v*"]}])
+
+
+def test_all_problems_at_once() -> None:
+    with pytest.raises(InvalidContext) as caught:
+        parse([{"cluster": "?", "extra": 1}, "doorman", GOOD, GOOD])
+    assert [problem.partition(": ")[0] for problem in caught.value.problems] == [
+        "cdk.json, targets[0].service",
+        "cdk.json, targets[0].cluster",
+        "cdk.json, targets[0].extra",
+        "cdk.json, targets[1]",
+        "cdk.json, targets[3]",
+    ]
+
+
+@pytest.mark.parametrize("again", [PUSHED, PUSHED | {"tags": ["*"]}, PUSHED | {"timeout": 600}])
+def test_a_target_is_listed_once(again: dict[str, Any]) -> None:
+    with pytest.raises(InvalidContext, match=r"targets\[1\]: says the same as targets\[0\]"):
+        parse([PUSHED, again])
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, "must be a list"),
+        ({}, "must be a list"),
+        ('{"cluster": "c"}', "must be a list"),
+        ("doorman", "not JSON"),
+        ("", "not JSON"),
+        ([], "is empty, so nothing could be deployed"),
+        ("[]", "is empty, so nothing could be deployed"),
+        ([GOOD] * (GREATEST_NUMBER + 1), f"has {GREATEST_NUMBER + 1} entries"),
+    ],
+)
+def test_what_is_no_list_of_targets(value: object, said: str) -> None:
+    with pytest.raises(InvalidContext, match=rf"^cdk\.json, targets: .*{said}"):
+        parse(value)
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR"])
+def test_log_levels(level: str) -> None:
+    assert log_level(level) is LogLevel[level]
+
+
+@pytest.mark.parametrize("level", [None, "", "debug", "TRACE", 10, ["INFO"]])
+def test_what_is_no_log_level(level: object) -> None:
+    with pytest.raises(InvalidContext, match=r"^cdk\.json, logLevel: must be one of DEBUG, INFO, WARNING, ERROR"):
+        log_level(level)

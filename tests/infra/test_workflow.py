@@ -1,0 +1,240 @@
+"""The definition: its structure, what its expressions make of real data, and its picture."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infra.picture import mermaid
+from infra.workflow import FUNCTION_TIMEOUT, RETRY, STEPS, definition
+from tests.infra.jsonata import evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WORKFLOW = definition()
+STATES: dict[str, dict[str, Any]] = WORKFLOW["States"]
+TASKS = {name: state for name, state in STATES.items() if state["Type"] == "Task"}
+EXECUTION = {
+    "Id": "arn:aws:states:us-east-1:123456789012:execution:Machine:one",
+    "Name": "one",
+    "StartTime": "2026-11-23T12:00:00.000Z",
+    "Input": {"ignored": True},
+}
+CONTEXT = {"Execution": EXECUTION, "State": {"RetryCount": 2}}
+
+
+def followers(state: dict[str, Any]) -> Iterator[str]:
+    yield from (way["Next"] for way in (state, *state.get("Choices", []), *state.get("Catch", [])) if "Next" in way)
+    if "Default" in state:
+        yield state["Default"]
+
+
+def strings(value: Any) -> Iterator[str]:
+    match value:
+        case dict():
+            for inner in value.values():
+                yield from strings(inner)
+        case list():
+            for inner in value:
+                yield from strings(inner)
+        case str():
+            yield value
+
+
+def test_every_way_leads_to_a_state_and_every_state_is_reached() -> None:
+    reached = {WORKFLOW["StartAt"]}
+    waiting = [WORKFLOW["StartAt"]]
+    while waiting:
+        new = set(followers(STATES[waiting.pop()])) - reached
+        reached |= new
+        waiting += sorted(new)
+    assert reached == set(STATES)
+
+
+def test_only_terminal_states_lead_nowhere() -> None:
+    ends = {name for name, state in STATES.items() if not list(followers(state))}
+    assert ends == {"Succeeded", "Failed"}
+    assert {STATES[name]["Type"] for name in ends} == {"Succeed", "Fail"}
+
+
+def test_the_fields_are_those_of_jsonata_states() -> None:
+    assert WORKFLOW["QueryLanguage"] == "JSONata"
+    common = {"Type", "Next", "Output"}
+    fields = {
+        "Task": common | {"Resource", "Arguments", "TimeoutSeconds", "Retry", "Catch"},
+        "Choice": {"Type", "Choices", "Default"},
+        "Wait": common | {"Seconds"},
+        "Succeed": {"Type", "Output"},
+        "Fail": {"Type", "Error", "Cause"},
+    }
+    for state in STATES.values():
+        assert state.keys() <= fields[state["Type"]]
+
+
+def test_expressions_are_whole_and_compile() -> None:
+    expressions = [text for text in strings(WORKFLOW) if "{%" in text or "%}" in text or "$states" in text]
+    assert len(expressions) > 20
+    for text in expressions:
+        assert text.startswith("{% ")
+        assert text.endswith(" %}")
+        assert text.count("%}") == text.count("{%") == 1
+    # A function that is not called is only compiled.
+    evaluate(*((f"{{% $exists(function() {{ {text[2:-2]} }}) %}}", {}) for text in expressions))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_retries_and_catches(name: str) -> None:
+    state = TASKS[name]
+    assert state["Retry"] == [RETRY]
+    (catch,) = state["Catch"]
+    assert catch["ErrorEquals"] == ["States.ALL"]
+    assert catch["Next"] == "Failed"
+    assert state["TimeoutSeconds"] > FUNCTION_TIMEOUT
+    assert state["Arguments"]["FunctionName"] == f"${{{name}Function}}"
+
+
+def test_every_step_is_a_task() -> None:
+    assert list(TASKS) == [step.state for step in STEPS]
+
+
+def test_retries_outlast_twenty_minutes() -> None:
+    delays = [
+        min(RETRY["IntervalSeconds"] * RETRY["BackoffRate"] ** attempt, RETRY["MaxDelaySeconds"])
+        for attempt in range(RETRY["MaxAttempts"])
+    ]
+    # Full jitter draws each delay between nothing and all of it.
+    assert sum(delays) / 2 == 1_351.5
+    assert sum(delays) / 2 > 20 * 60
+
+
+REQUESTS: list[Any] = [
+    {"cluster": "production1", "service": "doorman-service", "image": "doorman:v1"},
+    {},
+    [],
+    [1],
+    [[1]],
+    [None],
+    [[], []],
+    None,
+    "",
+    "doorman",
+    0,
+    -1.5,
+    False,
+    {"image": "{% 1 + 1 %}", "list": ["{% $states.context %}"], "one": [1], "none": [], "null": None},
+    "{% $error('evaluated') %}",
+    {"next": "succeed", "failure": {"error": "mine"}, "progress": {"revision": "mine"}},
+]
+
+
+def test_the_first_function_gets_the_input_as_it_is() -> None:
+    payload = STATES["RegisterTaskDefinition"]["Arguments"]["Payload"]
+    payloads = evaluate(*((payload, {"input": request, "context": CONTEXT}) for request in REQUESTS))
+    assert payloads == [
+        {
+            "request": request,
+            "execution": {"id": EXECUTION["Id"], "name": "one", "startedAt": EXECUTION["StartTime"]},
+            "attempt": 2,
+        }
+        for request in REQUESTS
+    ]
+
+
+@pytest.mark.parametrize("name", ["UpdateService", "PollStability"])
+def test_the_others_get_the_progress(name: str) -> None:
+    progress = {"revision": "arn:2", "replaced": "arn:1", "failure": None, "image": "{% 1 %}", "polls": 0, "seen": [1]}
+    states = {"input": {"next": "wait", "wait": 5, "progress": progress}, "context": CONTEXT}
+    payload = STATES[name]["Arguments"]["Payload"]
+    assert evaluate((payload, states)) == [{"progress": progress, "attempt": 2}]
+
+
+def test_what_a_function_says_comes_next() -> None:
+    choices = STATES["WhatNext"]["Choices"]
+    nexts = {"update": "UpdateService", "wait": "WaitForRollout", "succeed": "Succeeded", "fail": "Failed"}
+    for said, state in nexts.items():
+        answers = evaluate(*((choice["Condition"], {"input": {"next": said}}) for choice in choices))
+        assert [choice["Next"] for choice, holds in zip(choices, answers, strict=True) if holds] == (
+            [state] if said != "fail" else []
+        )
+    assert STATES["WhatNext"]["Default"] == nexts["fail"]
+
+
+def test_the_wait_and_the_ends_say_what_the_function_said() -> None:
+    cause = {"message": 'a "quoted" ü', "reasons": ["one"], "revision": None, "replaced": "arn:1", "rolledBack": False}
+    answer = {"wait": 7, "outcome": {"outcome": "DEPLOYED"}, "failure": {"error": "ImageNotFound", "cause": cause}}
+    payload, seconds, output, error, said = evaluate(
+        (STATES["UpdateService"]["Output"], {"result": {"StatusCode": 200, "Payload": answer}}),
+        (STATES["WaitForRollout"]["Seconds"], {"input": answer}),
+        (STATES["WhatNext"]["Choices"][2]["Output"], {"input": answer}),
+        (STATES["Failed"]["Error"], {"input": answer}),
+        (STATES["Failed"]["Cause"], {"input": answer}),
+    )
+    assert (payload, seconds, output, error) == (answer, 7, answer["outcome"], "ImageNotFound")
+    assert json.loads(said) == cause
+
+
+LONG = "x" * 2_000
+ERRORS: list[tuple[dict[str, Any], str]] = [
+    (
+        {"Error": "KeyError", "Cause": '{"errorMessage": "\'tags\'", "errorType": "KeyError", "stackTrace": []}'},
+        "KeyError: 'tags'",
+    ),
+    ({"Error": "AwsUnavailable", "Cause": json.dumps({"errorMessage": LONG})}, f"AwsUnavailable: {LONG[:500]}"),
+    ({"Error": "E", "Cause": json.dumps({"errorMessage": 'a "quote" \\'})}, 'E: a \\"quote\\" \\\\'),
+    ({"Error": "E", "Cause": '{"errorType":"E","errorMessage":"cut o'}, "E: cut o"),
+    ({"Error": "E", "Cause": '{"errorMessage":""}'}, "E"),
+    ({"Error": "Sandbox.Timedout", "Cause": "no JSON at all"}, "Sandbox.Timedout: no JSON at all"),
+    ({"Error": "Lambda.Unknown", "Cause": LONG}, f"Lambda.Unknown: {LONG[:500]}"),
+    ({"Error": "States.Timeout", "Cause": ""}, "States.Timeout"),
+    ({"Error": "States.Timeout"}, "States.Timeout"),
+    ({"Error": "E", "Cause": "{% $error() %}"}, "E: {% $error() %}"),
+]
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize(
+    "known", [{}, {"progress": {}}, {"progress": {"revision": "arn:2", "replaced": "arn:1", "failure": None}}]
+)
+def test_a_broken_deployer_says_so_in_the_same_shape(name: str, known: dict[str, Any]) -> None:
+    output = STATES[name]["Catch"][0]["Output"]
+    caught = evaluate(*((output, {"input": known, "errorOutput": error}) for error, _ in ERRORS))
+    ends = evaluate(
+        *((STATES["Failed"]["Error"], {"input": data}) for data in caught),
+        *((STATES["Failed"]["Cause"], {"input": data}) for data in caught),
+    )
+    assert set(ends[: len(caught)]) == {"DeploymentFailed"}
+    revisions = known.get("progress", {}) if name != "RegisterTaskDefinition" else {}
+    for said, (_, reason) in zip(ends[len(caught) :], ERRORS, strict=True):
+        cause = json.loads(said)
+        message = cause.pop("message")
+        assert cause == {
+            "reasons": [reason],
+            "revision": revisions.get("revision"),
+            "replaced": revisions.get("replaced"),
+            "rolledBack": None,
+        }
+        assert name in message
+        assert "not determined" in message
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_a_request_cannot_speak_for_a_broken_first_step(request_: Any) -> None:
+    output = STATES["RegisterTaskDefinition"]["Catch"][0]["Output"]
+    (caught,) = evaluate((output, {"input": request_, "errorOutput": {"Error": "E"}}))
+    assert caught["failure"]["cause"]["revision"] is None
+
+
+def test_the_picture_shows_every_way() -> None:
+    picture = mermaid(WORKFLOW)
+    assert picture == mermaid(definition())
+    ways = {line.partition(" : ")[0].strip() for line in picture.splitlines()[1:]}
+    assert ways == {f"[*] --> {WORKFLOW['StartAt']}"} | {
+        f"{name} --> {end}" for name, state in STATES.items() for end in (*followers(state), *_end(state))
+    }
+
+
+def _end(state: dict[str, Any]) -> list[str]:
+    return ["[*]"] if state["Type"] in {"Succeed", "Fail"} else []
