@@ -8,7 +8,7 @@ from aws_cdk import Acknowledgment, App, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from infra.permissions import ANY_REPOSITORY
-from infra.workflow import REGISTER, UPDATE
+from infra.workflow import POLL, REGISTER, UPDATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,13 +32,19 @@ def acknowledge(steps: Mapping[Step, StepFunction], workflow: Machine, triggers:
     for step, made in steps.items():
         reason = "X-Ray knows no resources."
         if step is not UPDATE:
-            reason += " Nor does DescribeTaskDefinition."
+            reason += " Nor do DescribeTaskDefinition and ListTaskDefinitions; tasks are limited to the clusters."
         _wildcard(made.role, "*", reason)
     register = steps[REGISTER].role
+    for role in (register, steps[POLL].role):
+        _wildcard(
+            role,
+            f"arn:<AWS::Partition>:ecs:{account}:task-definition/*",
+            "A service may run a task definition of any family. On those that are there, only own tags can be written.",
+        )
     _wildcard(
-        register,
-        f"arn:<AWS::Partition>:ecs:{account}:task-definition/*",
-        "A service may run a task definition of any family. Tags can be written on a new revision only.",
+        steps[POLL].role,
+        "arn:<AWS::Partition>:logs:*:<AWS::AccountId>:log-group:*:log-stream:*",
+        "The last lines of a container that died: its task definition names the log group. Only read.",
     )
     _wildcard(
         register,

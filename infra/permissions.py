@@ -38,6 +38,16 @@ class Grant:
 
     actions: tuple[str, ...]
     names: tuple[str, ...]
+    # Listing and describing tasks knows no service, but the cluster, by a condition:
+    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/security_iam_id-based-policy-examples.html
+    by_cluster: bool = False
+
+    def statement(self, arns: list[str]) -> PolicyStatement:
+        """The grant for these ARNs."""
+        if self.by_cluster:
+            condition = {"ArnEquals": {"ecs:cluster": arns}}
+            return PolicyStatement(actions=list(self.actions), resources=["*"], conditions=condition)
+        return PolicyStatement(actions=list(self.actions), resources=arns)
 
     @property
     def arn_prefix(self) -> str:
@@ -49,9 +59,17 @@ def fixed(step: Step) -> list[PolicyStatement]:
     """The statements of a step that no target changes."""
     describe = PolicyStatement(actions=["ecs:DescribeTaskDefinition"], resources=["*"])
     revisions = f"arn:{Aws.PARTITION}:ecs:{Aws.REGION}:{Aws.ACCOUNT_ID}:task-definition/*"
+    # On a revision that is there already, the deployer's own tags are all that may be written.
+    mark = PolicyStatement(
+        actions=["ecs:TagResource"],
+        resources=[revisions],
+        conditions={"ForAllValues:StringLike": {"aws:TagKeys": "ecs-deploy:*"}},
+    )
+    log_streams = f"arn:{Aws.PARTITION}:logs:*:{Aws.ACCOUNT_ID}:log-group:*:log-stream:*"
     statements = {
         REGISTER: [
-            describe,
+            PolicyStatement(actions=["ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"], resources=["*"]),
+            mark,
             PolicyStatement(actions=["ecs:RegisterTaskDefinition"], resources=[revisions]),
             PolicyStatement(
                 actions=["ecs:TagResource"],
@@ -65,7 +83,7 @@ def fixed(step: Step) -> list[PolicyStatement]:
             ),
         ],
         UPDATE: [],
-        POLL: [describe],
+        POLL: [describe, mark, PolicyStatement(actions=["logs:GetLogEvents"], resources=[log_streams])],
     }
     return statements[step]
 
@@ -75,7 +93,11 @@ def named(step: Step, targets: Sequence[Target]) -> list[Grant]:
     services = _unique(f"service/{target.cluster}/{target.service}" for target in targets)
     if step is not REGISTER:
         update = ("ecs:UpdateService",) if step is UPDATE else ()
-        return [Grant(("ecs:DescribeServices", *update), services)]
+        of_services = Grant(("ecs:DescribeServices", *update), services)
+        if step is UPDATE:
+            return [of_services]
+        clusters = _unique(f"cluster/{target.cluster}" for target in targets)
+        return [Grant(("ecs:ListTasks", "ecs:DescribeTasks"), clusters, by_cluster=True), of_services]
     repositories = _unique(f"repository/{target.repository or '*'}" for target in targets)
     if ANY_REPOSITORY in repositories:
         repositories = (ANY_REPOSITORY,)
@@ -99,10 +121,7 @@ def documents(grants: Iterable[Grant]) -> list[list[PolicyStatement]]:
             f"cdk.json, targets: the names of the services and repositories need {len(packed)} IAM policies, "
             f"but a role holds {GREATEST_NUMBER_OF_DOCUMENTS} of them. Deploy a second stack with some of the targets."
         )
-    return [
-        [PolicyStatement(actions=list(grant.actions), resources=arns) for grant, arns in document.items()]
-        for document in packed
-    ]
+    return [[grant.statement(arns) for grant, arns in document.items()] for document in packed]
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

@@ -117,7 +117,8 @@ def groups(targets: Sequence[Target]) -> list[list[Target]]:
 def pattern(target: Target) -> dict[str, Any]:
     """Match a finished push of a tagged image, to this account and region."""
     if "*" in target.tags:
-        tags: list[Any] = [{"exists": True}]
+        # A field that is missing matches nothing, and an empty tag is none.
+        tags: list[Any] = [{"anything-but": [""]}]
     else:
         tags = [{"wildcard": tag} if "*" in tag else tag for tag in target.tags]
     return {

@@ -10,7 +10,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from ecs_deploy.model import Failure, Phase, Progress, Service
+from ecs_deploy.model import (
+    Explanation,
+    Failure,
+    Phase,
+    Progress,
+    Proof,
+    Service,
+    proof_tag,
+    short,
+)
 from ecs_deploy.verdict import Finding, Verdict
 from ecs_deploy.wait import next_wait
 
@@ -52,7 +61,7 @@ def succeed(outcome: Outcome, progress: Progress, now: datetime) -> Answer:
     )
 
 
-def stand_down(outcome: Outcome, service: Service, image: str, started_at: datetime, now: datetime) -> Answer:
+def stand_down(outcome: Outcome, service: Service, image: str | None, started_at: datetime, now: datetime) -> Answer:
     """End well without having touched the service, which runs what it shall."""
     return _succeed(
         outcome,
@@ -81,14 +90,14 @@ def stopped(progress: Progress | None, error: str, message: str) -> Answer:
     if progress is None:
         return fail(error, message)
     if progress.phase == Phase.ROLLING_BACK and progress.failure:
-        return rollback_failed(progress, progress.failure, message)
+        return rollback_failed(progress, progress.failure, [message])
     if progress.deployment:
         left = (
-            f"The deployment {progress.deployment} of {_short(progress.revision)} was left as it is: ECS goes on with "
+            f"The deployment {progress.deployment} of {short(progress.revision)} was left as it is: ECS goes on with "
             "it, and nobody watches it."
         )
     else:
-        left = f"{_short(progress.revision)} is registered, and the service was not changed."
+        left = f"{short(progress.revision)} is registered, and the service was not changed."
     return fail(error, f"{message} {left}", progress=progress)
 
 
@@ -111,7 +120,23 @@ def fail(
     return {"next": "fail", "failure": {"error": error, "cause": cause}}
 
 
-def after_poll(progress: Progress, verdict: Verdict, now: datetime) -> Answer:
+def is_failure(verdict: Verdict) -> bool:
+    """Whether the verdict is one to explain: the rollout failed, and its tasks can tell why."""
+    return verdict.finding in {Finding.FAILED, Finding.TIMED_OUT, Finding.ECS_ROLLED_BACK}
+
+
+def mark(progress: Progress, verdict: Verdict) -> dict[str, str]:
+    """The tag that the new revision earns by a verdict, if any."""
+    if progress.phase == Phase.DEPLOYING and is_failure(verdict):
+        return proof_tag(Proof.FAILED, progress.revision)
+    if progress.phase == Phase.DEPLOYING and verdict.finding == Finding.STABLE:
+        return proof_tag(Proof.STABLE, progress.revision)
+    return {}
+
+
+def after_poll(
+    progress: Progress, verdict: Verdict, explanation: Explanation, service: Service, now: datetime
+) -> Answer:
     """What follows a verdict on the deployment of the progress's phase."""
     progress = progress.heard(verdict.reason)
     if verdict.finding in {Finding.IN_PROGRESS, Finding.ECS_IS_ROLLING_BACK}:
@@ -119,53 +144,59 @@ def after_poll(progress: Progress, verdict: Verdict, now: datetime) -> Answer:
     if verdict.finding == Finding.DISPLACED:
         return succeed(Outcome.SUPERSEDED, progress, now)
     if progress.phase == Phase.ROLLING_BACK and progress.failure:
-        return _after_rollback(progress, progress.failure, verdict)
+        return _after_rollback(progress, progress.failure, verdict, explanation, service)
     if verdict.finding == Finding.STABLE:
         return succeed(Outcome.DEPLOYED, progress, now)
-    return _after_failure(progress, verdict)
+    return _after_failure(progress, verdict, explanation)
 
 
-def _after_failure(progress: Progress, verdict: Verdict) -> Answer:
-    failure = _failure(progress, verdict)
+def _after_failure(progress: Progress, verdict: Verdict, explanation: Explanation) -> Answer:
+    failure = _failure(progress, verdict, explanation)
     if verdict.finding == Finding.ECS_ROLLED_BACK:
-        message = f"{failure.message} ECS itself returned the service to {_short(progress.replaced)}."
+        message = f"{failure.message} ECS itself returned the service to {short(progress.replaced)}."
         return fail(failure.error, message, reasons=failure.reasons, progress=progress, rolled_back=True)
     if verdict.finding == Finding.GONE:
         return fail(failure.error, failure.message, reasons=failure.reasons, progress=progress)
     if not progress.rollback:
         message = (
-            f"{failure.message} rollback is off in the request, so ECS goes on trying {_short(progress.revision)}: "
-            f"deploy another image, or {_short(progress.replaced)}, which ran before."
+            f"{failure.message} rollback is off in the request, so ECS goes on trying {short(progress.revision)}: "
+            f"deploy another image, or {short(progress.replaced)}, which ran before."
         )
         return fail(failure.error, message, reasons=failure.reasons, progress=progress, rolled_back=False)
     return update(progress.rolling_back(failure))
 
 
-def _after_rollback(progress: Progress, failure: Failure, verdict: Verdict) -> Answer:
+def _after_rollback(
+    progress: Progress, failure: Failure, verdict: Verdict, explanation: Explanation, service: Service
+) -> Answer:
     if verdict.finding == Finding.STABLE:
-        message = f"{failure.message} The service was returned to {_short(progress.replaced)} and is stable."
+        message = f"{failure.message} The service was returned to {short(progress.replaced)} and is stable."
         return fail(failure.error, message, reasons=failure.reasons, progress=progress, rolled_back=True)
-    return rollback_failed(progress, failure, progress.reason or verdict.finding.name.replace("_", " ").lower())
+    why = progress.reason or verdict.finding.name.replace("_", " ").lower()
+    return rollback_failed(progress, failure, (why, *explanation.reasons), service)
 
 
-def rollback_failed(progress: Progress, failure: Failure, why: str) -> Answer:
+def rollback_failed(progress: Progress, failure: Failure, why: Sequence[str], service: Service | None = None) -> Answer:
     """The return to the revision before did not succeed either: a person has to look."""
-    message = (
-        f"{failure.message} The return to {_short(progress.replaced)} failed too ({why}). The service "
-        f"{progress.service} of the cluster {progress.cluster} may run either revision or none: look at its "
-        "deployments and events now."
+    seen = (
+        "; ".join(
+            f"{short(each.revision)} is {each.status}, {each.running} of its tasks run" for each in service.deployments
+        )
+        if service
+        else "what runs could not be seen"
     )
-    return fail("RollbackFailed", message, reasons=(*failure.reasons, why), progress=progress, rolled_back=False)
+    message = (
+        f"{failure.message} The return to {short(progress.replaced)} failed too: {why[0].rstrip('.')}. Look at the "
+        f"service {progress.service} of the cluster {progress.cluster} now: {seen or 'it has no deployment'}."
+    )
+    return fail("RollbackFailed", message, reasons=(*failure.reasons, *why), progress=progress, rolled_back=False)
 
 
-def _failure(progress: Progress, verdict: Verdict) -> Failure:
-    what = f"{_short(progress.revision)} ({progress.image}) on {progress.service} of the cluster {progress.cluster}"
-    reasons = (progress.reason,) if progress.reason else ()
+def _failure(progress: Progress, verdict: Verdict, explanation: Explanation) -> Failure:
+    what = f"{short(progress.revision)} ({progress.image}) on {progress.service} of the cluster {progress.cluster}"
+    if verdict.finding == Finding.GONE:
+        return Failure("DeploymentFailed", f"{what} did not become stable: {verdict.reason}.")
     if verdict.finding == Finding.TIMED_OUT:
-        return Failure("DeploymentTimedOut", f"{what} was not stable after {progress.timeout} seconds.", reasons)
-    said = f": {progress.reason.rstrip('.')}" if progress.reason else ""
-    return Failure("DeploymentFailed", f"{what} did not become stable{said}.", reasons)
-
-
-def _short(revision: str) -> str:
-    return revision.rpartition("/")[2]
+        message = f"{what} was not stable after {progress.timeout} seconds: {explanation.cause}"
+        return Failure("DeploymentTimedOut", message, explanation.reasons)
+    return Failure("DeploymentFailed", f"{what} did not become stable: {explanation.cause}", explanation.reasons)

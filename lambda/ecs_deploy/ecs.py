@@ -26,12 +26,15 @@ from ecs_deploy.errors import (
     ServiceNotFound,
     UnsupportedService,
 )
-from ecs_deploy.model import Service
+from ecs_deploy.model import Service, Task
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
     from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_ecs.literals import DesiredStatusType
+    from mypy_boto3_ecs.type_defs import TagTypeDef
 
+    from ecs_deploy.diagnosis import LogStream
     from ecs_deploy.image import ImageReference
 
 # The workflow retries, not the SDK: RegisterTaskDefinition is not idempotent, and a retried step first looks whether
@@ -133,6 +136,77 @@ def update_service(cluster: str, service: str, revision: str) -> Service:
     except (ClientError, HTTPClientError) as error:
         raise _translated(error, cluster, service) from error
     return Service.described(answer["service"])
+
+
+def describe_tasks(cluster: str, service: str) -> tuple[Task, ...]:
+    """Read the tasks of a service: those that run or are on their way, and those that stopped within the last hour.
+
+    At most a hundred of each. Raises `AccessDenied`, `AwsUnavailable`, `DeploymentFailed`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
+    """
+    statuses: tuple[DesiredStatusType, ...] = ("STOPPED", "RUNNING")
+    tasks: list[Task] = []
+    try:
+        for status in statuses:
+            arns = connect().list_tasks(cluster=cluster, serviceName=service, desiredStatus=status)["taskArns"]
+            if arns:
+                answer = connect().describe_tasks(cluster=cluster, tasks=arns)
+                tasks += [Task.described(each) for each in answer["tasks"]]
+    except (ClientError, HTTPClientError) as error:
+        raise _translated(error, cluster, service) from error
+    return tuple(tasks)
+
+
+def revisions_before(revision: str, most: int) -> list[str]:
+    """The ARNs of at most `most` active revisions of the same family with a lower number, the newest first.
+
+    Raises `AccessDenied`, `AwsUnavailable`, `DeploymentFailed`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitions.html
+    """
+    prefix, _, number = revision.rpartition(":")
+    pages = connect().get_paginator("list_task_definitions")
+    family = prefix.rpartition("/")[2]
+    earlier: list[str] = []
+    try:
+        for page in pages.paginate(familyPrefix=family, status="ACTIVE", sort="DESC"):
+            arns = [arn.rpartition(":") for arn in page["taskDefinitionArns"]]
+            earlier += [f"{start}:{each}" for start, _, each in arns if start == prefix and int(each) < int(number)]
+            if len(earlier) >= most:
+                break
+    except (ClientError, HTTPClientError) as error:
+        raise _translated(error) from error
+    return earlier[:most]
+
+
+def tag(revision: str, tags: Mapping[str, str]) -> None:
+    """Put tags on a revision, in place of those with the same keys.
+
+    Raises `AccessDenied`, `AwsUnavailable`, `DeploymentFailed`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TagResource.html
+    """
+    pairs: list[TagTypeDef] = [{"key": key, "value": value} for key, value in tags.items()]
+    try:
+        connect().tag_resource(resourceArn=revision, tags=pairs)
+    except (ClientError, HTTPClientError) as error:
+        raise _translated(error) from error
+
+
+def last_log_lines(stream: "LogStream", most: int) -> tuple[str, ...]:
+    """Read the last lines of a log stream, oldest first; none where there is no such stream.
+
+    Raises `AccessDenied`, `AwsUnavailable`, `DeploymentFailed`.
+    https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
+    """
+    client = boto3.client("logs", region_name=stream.region, config=_ONE_TRY)
+    try:
+        events = client.get_log_events(
+            logGroupName=stream.group, logStreamName=stream.stream, limit=most, startFromHead=False
+        )["events"]
+    except client.exceptions.ResourceNotFoundException:
+        return ()
+    except (ClientError, HTTPClientError) as error:
+        raise _translated(error) from error
+    return tuple(each["message"].strip() for each in events)
 
 
 def require_image(image: "ImageReference") -> None:

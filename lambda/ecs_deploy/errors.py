@@ -33,6 +33,10 @@ class NoMatchingContainer(DeployError):
     """No container of the task definition uses the image; the images that are there are listed."""
 
 
+class NothingToRevertTo(DeployError):
+    """No earlier revision of the service is known to have been stable."""
+
+
 class AccessDenied(DeployError):
     """AWS refused a call; the message names the action and the role to fix."""
 

@@ -43,6 +43,62 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """A line of a service's event stream, of which ECS shows the latest hundred."""
+
+    at: datetime
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container of a task; the exit code is absent where it never ran or still runs."""
+
+    name: str
+    exit_code: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task of a service: on its way, running, or stopped within the last hour.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html
+    """
+
+    arn: str
+    revision: str
+    status: str
+    health: str
+    started_at: datetime | None
+    stopped_at: datetime | None
+    stop_code: str | None
+    stopped_reason: str | None
+    containers: tuple[Container, ...]
+
+    @classmethod
+    def described(cls, document: Mapping[str, Any]) -> Self:
+        return cls(
+            arn=document["taskArn"],
+            revision=document["taskDefinitionArn"],
+            status=document.get("lastStatus", ""),
+            health=document.get("healthStatus", "UNKNOWN"),
+            started_at=document.get("startedAt"),
+            stopped_at=document.get("stoppedAt"),
+            stop_code=document.get("stopCode"),
+            stopped_reason=document.get("stoppedReason"),
+            containers=tuple(
+                Container(each["name"], each.get("exitCode"), each.get("reason")) for each in document["containers"]
+            ),
+        )
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it stopped by itself: what the scheduler or a person stops has not failed."""
+        return self.status == "STOPPED" and self.stop_code not in {"ServiceSchedulerInitiated", "UserInitiated"}
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """A service as DescribeServices and UpdateService answer it.
 
@@ -59,6 +115,7 @@ class Service:
     has_circuit_breaker: bool
     rolls_back_itself: bool
     deployments: tuple[Deployment, ...]
+    events: tuple[Event, ...]
 
     @classmethod
     def described(cls, document: Mapping[str, Any]) -> Self:
@@ -76,6 +133,7 @@ class Service:
             has_circuit_breaker=breaker.get("enable", False),
             rolls_back_itself=any(each.get("enable") and each.get("rollback") for each in (breaker, alarms)),
             deployments=tuple(Deployment.described(each) for each in document.get("deployments", ())),
+            events=tuple(Event(each["createdAt"], each["message"]) for each in document.get("events", ())),
         )
 
     @property
@@ -127,11 +185,47 @@ class Marks:
             return None
 
 
+class Proof(StrEnum):
+    """What a deployment of a revision showed."""
+
+    STABLE = "stable"
+    FAILED = "failed"
+
+
+_PROOF_TAG = "ecs-deploy:proof"
+
+
+def proof_tag(proof: Proof, revision: str) -> dict[str, str]:
+    """The tag that says of a revision that it was stable, or failed.
+
+    Its value names the revision, because tags can be copied to another, as the console's "create new revision" does.
+    """
+    return {_PROOF_TAG: f"{short(revision)} {proof}"}
+
+
+def is_proven(proof: Proof, revision: str, tags: Mapping[str, str]) -> bool:
+    """Whether this is what `revision` itself showed, and not one that its tags were copied from."""
+    return proof_tag(proof, revision).items() <= tags.items()
+
+
+def short(revision: str) -> str:
+    """``family:number`` of a revision's ARN."""
+    return revision.rpartition("/")[2]
+
+
 class Phase(StrEnum):
     """What the deployer is doing to the service."""
 
     DEPLOYING = "DEPLOYING"
     ROLLING_BACK = "ROLLING_BACK"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a deployment failed, as far as it can be seen: the likely cause with the next step, and what was said."""
+
+    cause: str
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +274,11 @@ class Progress:
     @property
     def deadline(self) -> datetime:
         """When the rollout of this phase is overdue, once the service was updated."""
-        return datetime.fromisoformat(self.updated_at) + timedelta(seconds=self.timeout)
+        return self.updated_at_time + timedelta(seconds=self.timeout)
+
+    @property
+    def updated_at_time(self) -> datetime:
+        return datetime.fromisoformat(self.updated_at)
 
     @property
     def target(self) -> str:

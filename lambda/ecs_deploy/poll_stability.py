@@ -4,9 +4,13 @@ from dataclasses import asdict
 
 from ecs_deploy import course, ecs, shell
 from ecs_deploy.course import Answer
-from ecs_deploy.model import Progress
+from ecs_deploy.errors import AwsUnavailable, DeployError
+from ecs_deploy.evidence import explain
+from ecs_deploy.model import Explanation, Progress
 from ecs_deploy.request import Home
-from ecs_deploy.verdict import judge
+from ecs_deploy.verdict import Finding, judge, settle
+
+_NOTHING_TO_EXPLAIN = Explanation("", ())
 
 
 @shell.step
@@ -21,6 +25,20 @@ def handler(event: shell.Event, _home: Home) -> Answer:
         replaced=progress.other,
         overdue=shell.now() >= progress.deadline,
     )
+    if verdict.finding == Finding.TASKS_KEEP_FAILING:
+        verdict = settle(ecs.describe_tasks(progress.cluster, progress.service), progress.target)
     shell.logger.info("Polled", finding=verdict.finding.name, reason=verdict.reason, polls=progress.polls)
     shell.logger.debug("Deployments", deployments=[asdict(each) for each in service.deployments])
-    return course.after_poll(progress, verdict, shell.now())
+    said = verdict.reason or progress.reason
+    explanation = explain(progress, service, said) if course.is_failure(verdict) else _NOTHING_TO_EXPLAIN
+    _mark(progress.revision, course.mark(progress, verdict))
+    return course.after_poll(progress, verdict, explanation, service, shell.now())
+
+
+def _mark(revision: str, tags: dict[str, str]) -> None:
+    """Tag the revision with its verdict, for those who look for one to return to; the verdict stands without it."""
+    try:
+        if tags:
+            ecs.tag(revision, tags)
+    except (DeployError, AwsUnavailable) as error:
+        shell.logger.warning("The revision could not be marked", revision=revision, tags=tags, reason=str(error))

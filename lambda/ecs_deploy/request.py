@@ -20,6 +20,7 @@ _SERVICE_ARN = re.compile(rf"arn:[a-z-]+:ecs:([a-z0-9-]+):([0-9]{{12}}):service/
 # What a tag on an ECS resource may hold:
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Tag.html
 _TAG_VALUE = re.compile(r"[A-Za-z0-9 +=._:/@-]{1,256}")
+_REVISION = re.compile(rf"(?:arn:[a-z-]+:ecs:([a-z0-9-]+):([0-9]{{12}}):task-definition/)?({_NAME}:[1-9][0-9]{{0,9}})")
 _PUSH_NEEDS = ("id", "time")
 _PUSH_KEYS = (*_PUSH_NEEDS, "digest", "repository", "tag")
 _LONGEST_QUOTE = 80
@@ -34,13 +35,35 @@ class Push:
 
 
 @dataclass(frozen=True, slots=True)
+class NewImage:
+    """Deploy an image, which carries its tag, in the containers of its repository or in the one that is named."""
+
+    image: ImageReference
+    container: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OldRevision:
+    """Deploy a revision that is registered already: ``family:number``."""
+
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revert:
+    """Deploy the newest earlier revision that was stable."""
+
+
+Wanted = NewImage | OldRevision | Revert
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """A checked request; `cluster` and `service` are names, `image` carries the tag to deploy, timeout is seconds."""
+    """A checked request; `cluster` and `service` are names, timeout is seconds."""
 
     cluster: str
     service: str
-    image: ImageReference
-    container: str | None
+    wanted: Wanted
     timeout: int
     rollback: bool
     push: Push | None
@@ -58,29 +81,31 @@ def parse(document: object, home: Home) -> Request:
     """Check the input of an execution; raises `InvalidRequest`, which names every wrong key at once."""
     if not isinstance(document, dict):
         raise InvalidRequest(
-            f"The request must be a JSON object with cluster, service and image, not {_quote(document)}."
+            f"The request must be a JSON object with cluster, service and image, not {_quote(document)}. "
+            "Nothing was changed."
         )
     reader = _Reader(document, home)
     unknown = sorted(set(document) - reader.KEYS)
     reader.problems += [f"{_shorten(key)}: is not a key of a request" for key in unknown]
     cluster = reader.cluster()
     service = reader.service(cluster)
-    image = reader.image()
+    wanted = reader.wanted()
     request = (
-        reader.container(),
         reader.integer("timeout", DEFAULT_TIMEOUT, SHORTEST_TIMEOUT, LONGEST_TIMEOUT),
         reader.boolean("rollback", default=True),
         reader.push(),
     )
-    if reader.problems or image is None:
+    if reader.problems or wanted is None:
         raise InvalidRequest("The request is not valid, nothing was changed. " + "; ".join(reader.problems) + ".")
-    return Request(cluster, service, image, *request)
+    return Request(cluster, service, wanted, *request)
 
 
 class _Reader:
     """Reads a value for each key and gathers what is wrong instead of stopping at the first."""
 
-    KEYS = frozenset({"cluster", "service", "image", "tag", "container", "timeout", "rollback", "push"})
+    WANTED = ("image", "revision", "revert")
+    OF_AN_IMAGE = ("tag", "container")
+    KEYS = frozenset({"cluster", "service", *WANTED, *OF_AN_IMAGE, "timeout", "rollback", "push"})
 
     def __init__(self, document: Mapping[str, Any], home: Home) -> None:
         self.document = document
@@ -152,6 +177,35 @@ class _Reader:
     def must_be_name(self, key: str, text: str) -> None:
         if text and not re.fullmatch(_NAME, text):
             self.wrong(key, f"{_quote(text)} is not a name (1 to 255 letters, digits, _ and -) or an ARN")
+
+    def wanted(self) -> Wanted | None:
+        """What to deploy: exactly one of the three ways to say it."""
+        said = [key for key in self.WANTED if key in self.document and self.document[key] is not False]
+        if len(said) > 1:
+            self.wrong(" and ".join(said), "exclude one another")
+            return None
+        if said in (["revision"], ["revert"]):
+            for key in self.OF_AN_IMAGE:
+                if key in self.document:
+                    self.wrong(key, "goes with image only")
+            return self.old_revision() if said == ["revision"] else self.revert()
+        image, container = self.image(), self.container()
+        return NewImage(image, container) if image else None
+
+    def old_revision(self) -> OldRevision | None:
+        text = self.text("revision")
+        if not text:
+            return None
+        if not (found := _REVISION.fullmatch(text)):
+            self.wrong("revision", f"{_quote(text)} is not family:number or the ARN of a revision")
+            return None
+        if found[1]:
+            self.must_be_home("revision", found[1], found[2])
+        return OldRevision(found[3])
+
+    def revert(self) -> Revert:
+        self.boolean("revert", default=True)
+        return Revert()
 
     def image(self) -> ImageReference | None:
         text, tag = self.text("image", required=True), self.text("tag")

@@ -3,10 +3,11 @@
 "One deployment is left" and "running equals desired" are also true after ECS has rolled back.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from ecs_deploy.model import Deployment, Service
+from ecs_deploy.model import Deployment, Service, Task
 
 # A single failed task can be bad luck; ECS's own circuit breaker starts counting at three too:
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
@@ -17,6 +18,7 @@ class Finding(Enum):
     """What a look at the service says of the deployment that is followed."""
 
     IN_PROGRESS = auto()
+    TASKS_KEEP_FAILING = auto()
     STABLE = auto()
     FAILED = auto()
     ECS_IS_ROLLING_BACK = auto()
@@ -57,10 +59,29 @@ def _judge_primary(service: Service, mine: Deployment, *, overdue: bool) -> Verd
         return Verdict(Finding.ECS_IS_ROLLING_BACK if undone_by_ecs else Finding.FAILED, mine.rollout_reason)
     if mine.rollout_state == "COMPLETED" or (mine.rollout_state is None and _looks_steady(service, mine)):
         return Verdict(Finding.STABLE)
-    looping = mine.failed_tasks >= FAILED_TASKS_OF_A_CRASH_LOOP and mine.running == 0
-    if looping and not service.has_circuit_breaker:
-        return Verdict(Finding.FAILED, f"{mine.failed_tasks} tasks failed and none is running")
-    return Verdict(Finding.TIMED_OUT, mine.rollout_reason) if overdue else Verdict(Finding.IN_PROGRESS)
+    if overdue:
+        counts = f"{mine.running} of {mine.desired} tasks run, {mine.pending} are pending, {mine.failed_tasks} failed"
+        return Verdict(Finding.TIMED_OUT, counts)
+    if mine.failed_tasks >= FAILED_TASKS_OF_A_CRASH_LOOP and not service.has_circuit_breaker:
+        if mine.running == 0:
+            return Verdict(Finding.FAILED, f"{mine.failed_tasks} tasks failed and none is running")
+        return Verdict(Finding.TASKS_KEEP_FAILING)
+    return Verdict(Finding.IN_PROGRESS)
+
+
+def settle(tasks: Sequence[Task], revision: str) -> Verdict:
+    """The verdict where tasks of `revision` keep failing while some run, which may be about to fail like the others.
+
+    A running task that was started before another one failed from the same start has come further: the rollout moves.
+    Where none has, each start ends in a failure.
+    """
+    own = [task for task in tasks if task.revision == revision]
+    failures = [task.started_at for task in own if task.has_failed and task.started_at]
+    running = [task.started_at for task in own if task.status == "RUNNING" and task.started_at]
+    moves = not failures or (running and min(running) < max(failures))
+    return Verdict(
+        Finding.IN_PROGRESS if moves else Finding.FAILED, None if moves else "no task outlives those that failed"
+    )
 
 
 def _judge_return(primary: Deployment, mine: Deployment | None, *, overdue: bool) -> Verdict:

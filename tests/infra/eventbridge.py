@@ -24,8 +24,8 @@ def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
 
 def _fulfils(alternative: object, key: str, event: dict[str, Any]) -> bool:
     match alternative:
-        case {"exists": bool(wanted)}:
-            return (key in event) is wanted
+        case {"anything-but": list(unwanted)}:
+            return key in event and event[key] not in unwanted
         case {"wildcard": str(text)}:
             return re.fullmatch(".*".join(map(re.escape, text.split("*"))), event.get(key, "")) is not None
         case str():

@@ -17,6 +17,12 @@ DOORMAN = f"{ECS}:service/production1/doorman-service"
 XRAY = (("xray:PutTraceSegments", "xray:PutTelemetryRecords"), ("*",), None)
 DESCRIBE = (("ecs:DescribeTaskDefinition",), ("*",), None)
 
+MARK = (
+    ("ecs:TagResource",),
+    (f"{ECS}:task-definition/*",),
+    '{"ForAllValues:StringLike": {"aws:TagKeys": "ecs-deploy:*"}}',
+)
+
 Statement = tuple[tuple[str, ...], tuple[str, ...], str | None]
 
 
@@ -51,7 +57,8 @@ def logs(state: str) -> Statement:
 
 def test_register(template: dict[str, Any]) -> None:
     assert role(template, "RegisterTaskDefinitionRole") == [
-        DESCRIBE,
+        (("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"), ("*",), None),
+        MARK,
         (("ecs:RegisterTaskDefinition",), (f"{ECS}:task-definition/*",), None),
         (
             ("ecs:TagResource",),
@@ -81,6 +88,13 @@ def test_update(template: dict[str, Any]) -> None:
 def test_poll(template: dict[str, Any]) -> None:
     assert role(template, "PollStabilityRole") == [
         DESCRIBE,
+        MARK,
+        (("logs:GetLogEvents",), ("arn:aws:logs:*:123456789012:log-group:*:log-stream:*",), None),
+        (
+            ("ecs:ListTasks", "ecs:DescribeTasks"),
+            ("*",),
+            json.dumps({"ArnEquals": {"ecs:cluster": [f"{ECS}:cluster/production1"]}}),
+        ),
         (("ecs:DescribeServices",), (DOORMAN,), None),
         logs("PollStability"),
         XRAY,

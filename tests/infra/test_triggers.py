@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ecs_deploy.request import Home
+from ecs_deploy.request import Home, NewImage
 from ecs_deploy.request import parse as parse_request
 from infra.targets import parse
 from infra.triggers import groups
@@ -112,7 +112,9 @@ def test_every_tag_gives_a_request_that_the_first_step_accepts(rules: list[dict[
     for request in started(rules, event):
         assert request["push"]["tag"] == tag
         if tag != "-.-":
-            assert parse_request(request, HOME).image.tag == tag
+            wanted = parse_request(request, HOME).wanted
+            assert isinstance(wanted, NewImage)
+            assert wanted.image.tag == tag
 
 
 def test_the_template_has_the_values_where_eventbridge_quotes_them(rules: list[dict[str, Any]]) -> None:

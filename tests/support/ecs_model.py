@@ -44,11 +44,21 @@ class Behaviour:
     start: float = 5
     life: float | None = None
     starts: bool = True
+    stop_code: str = "EssentialContainerExited"
+    reason: str = "Essential container in task exited"
+    exit_code: int | None = None
+    log: tuple[str, ...] = ()
 
 
 RUNS = Behaviour()
-CRASHES = Behaviour(life=1)
-CANNOT_BE_PULLED = Behaviour(start=2, life=0)
+CRASHES = Behaviour(life=1, exit_code=3, log=("starting", "no door to guard"))
+CANNOT_BE_PULLED = Behaviour(
+    start=2,
+    life=0,
+    stop_code="TaskFailedToStart",
+    reason="CannotPullContainerError: pull image manifest has been retried 1 time(s): doorman:1.1.0: not found",
+)
+OUT_OF_MEMORY = Behaviour(life=4, exit_code=137, reason="OutOfMemoryError: Container killed due to memory usage")
 HANGS = Behaviour(starts=False)
 
 
@@ -56,11 +66,23 @@ HANGS = Behaviour(starts=False)
 class Task:
     """A task of a deployment; its behaviour was fixed when it was launched."""
 
+    id: str
+    revision: str
     launched: datetime
     behaviour: Behaviour
+    stopped: datetime | None = None
+    stop_code: str = ""
+    reason: str = ""
+
+    @property
+    def started(self) -> datetime | None:
+        """When it reached RUNNING, or will; a task that fails to start never does."""
+        if not self.behaviour.starts or self.behaviour.stop_code == "TaskFailedToStart":
+            return None
+        return self.launched + timedelta(seconds=self.behaviour.start)
 
     def is_running(self, now: datetime) -> bool:
-        return self.behaviour.starts and now >= self.launched + timedelta(seconds=self.behaviour.start)
+        return self.started is not None and now >= self.started
 
     def has_failed(self, now: datetime) -> bool:
         if not self.behaviour.starts or self.behaviour.life is None:
@@ -96,6 +118,8 @@ class Service:
     drain: float = 3
     last_completed: str = ""
     has_rollout_state: bool = True
+    stopped: list[Task] = field(default_factory=list)
+    events: list[Document] = field(default_factory=list)
     extra: Document = field(default_factory=dict)
 
     @property
@@ -121,10 +145,12 @@ class EcsModel:
         self.clusters = {"production1"}
         self.images: set[tuple[str, str]] = set()
         self.behaviours: dict[str, Behaviour] = {}
+        self.refused: set[str] = set()
         self.calls: list[tuple[str, Document]] = []
         self.before_call: Callable[[str, Document], None] = lambda _action, _body: None
         self.after_call: Callable[[str, Document], None] = lambda _action, _body: None
-        self._ids = itertools.count(1)
+        self._deployment_ids = itertools.count(1)
+        self._task_ids = itertools.count(1)
         self._simulated_until = clock.now()
 
     def add_revision(self, document: Document, tags: Document | None = None) -> str:
@@ -136,13 +162,13 @@ class EcsModel:
 
     def add_service(self, name: str, revision: str, *, desired: int = 2, **settings: Any) -> Service:
         """Create a service that runs `revision` and is stable."""
-        running = Task(self.clock.now() - timedelta(hours=1), RUNS)
+        launched = self.clock.now() - timedelta(hours=1)
         deployment = Deployment(
             self._deployment_id(),
             revision,
             self.clock.now(),
             rollout_state="COMPLETED",
-            tasks=[copy.copy(running) for _ in range(desired)],
+            tasks=[Task(self._task_id(), revision, launched, RUNS) for _ in range(desired)],
         )
         service = Service(name, "production1", desired, [deployment], last_completed=revision, **settings)
         self.services["production1", name] = service
@@ -152,6 +178,8 @@ class EcsModel:
         """Answer a request of the API; raises `AwsError`."""
         self.calls.append((action, copy.deepcopy(body)))
         self.before_call(action, body)
+        if action in self.refused:
+            raise AwsError("AccessDeniedException", f"User: somebody is not authorized to perform: x:{action}")
         self._simulate()
         handlers: dict[str, Callable[[Document], Document]] = {
             "DescribeServices": self._describe_services,
@@ -159,6 +187,11 @@ class EcsModel:
             "RegisterTaskDefinition": self._register_task_definition,
             "UpdateService": self._update_service,
             "DescribeImages": self._describe_images,
+            "ListTasks": self._list_tasks,
+            "DescribeTasks": self._describe_tasks,
+            "ListTaskDefinitions": self._list_task_definitions,
+            "TagResource": self._tag_resource,
+            "GetLogEvents": self._get_log_events,
         }
         answer = handlers[action](body)
         self.after_call(action, body)
@@ -227,6 +260,72 @@ class EcsModel:
             raise AwsError("ImageNotFoundException", "The image does not exist within the repository.")
         return {"imageDetails": [{"repositoryName": body["repositoryName"]}]}
 
+    def _list_tasks(self, body: Document) -> Document:
+        service = self.services[body["cluster"], body["serviceName"]]
+        return {"taskArns": [self._task_arn(service, each) for each in self._tasks(service, body["desiredStatus"])]}
+
+    def _describe_tasks(self, body: Document) -> Document:
+        return {"tasks": [self._described_task(*self._find_task(arn)) for arn in body["tasks"]]}
+
+    def _tasks(self, service: Service, status: str) -> list[Task]:
+        if status == "STOPPED":
+            return service.stopped
+        return [task for each in service.deployments for task in each.tasks]
+
+    def _find_task(self, arn: str) -> tuple[Service, Task]:
+        return next(
+            (service, task)
+            for service in self.services.values()
+            for task in [*self._tasks(service, "STOPPED"), *self._tasks(service, "RUNNING")]
+            if self._task_arn(service, task) == arn
+        )
+
+    def _task_arn(self, service: Service, task: Task) -> str:
+        return f"{_ECS_ARN}:task/{service.cluster}/{task.id}"
+
+    def _task_id(self) -> str:
+        return f"{next(self._task_ids):032x}"
+
+    def _described_task(self, service: Service, task: Task) -> Document:
+        status = "STOPPED" if task.stopped else "RUNNING" if task.is_running(self.clock.now()) else "PENDING"
+        definition = self.revision(task.revision).document
+        first, *_ = definition["containerDefinitions"]
+        crashed = task.stopped is not None and task.behaviour.exit_code is not None
+        ended = {"exitCode": task.behaviour.exit_code} if crashed else {}
+        return {
+            "taskArn": self._task_arn(service, task),
+            "taskDefinitionArn": task.revision,
+            "lastStatus": status,
+            "healthStatus": "UNKNOWN",
+            "containers": [{"name": first["name"], "lastStatus": status, **ended}],
+            **({"startedAt": task.started.timestamp()} if task.started and status != "PENDING" else {}),
+            **(
+                {"stoppedAt": task.stopped.timestamp(), "stopCode": task.stop_code, "stoppedReason": task.reason}
+                if task.stopped
+                else {}
+            ),
+        }
+
+    def _list_task_definitions(self, body: Document) -> Document:
+        revisions = self.families.get(body["familyPrefix"], [])
+        arns = [each.document["taskDefinitionArn"] for each in revisions if each.document["status"] == body["status"]]
+        return {"taskDefinitionArns": sorted(arns, key=lambda arn: -int(arn.rpartition(":")[2]))}
+
+    def _tag_resource(self, body: Document) -> Document:
+        revision = self.revision(body["resourceArn"])
+        keys = {tag["key"] for tag in body["tags"]}
+        revision.tags[:] = [*(tag for tag in revision.tags if tag["key"] not in keys), *body["tags"]]
+        return {}
+
+    def _get_log_events(self, body: Document) -> Document:
+        task_id = body["logStreamName"].rpartition("/")[2]
+        for service in self.services.values():
+            for task in service.stopped:
+                if task.id == task_id:
+                    lines = task.behaviour.log[-body["limit"] :]
+                    return {"events": [{"timestamp": 0, "message": f"{line}\n"} for line in lines]}
+        raise AwsError("ResourceNotFoundException", "The specified log stream does not exist.")
+
     def start_deployment(self, service: Service, revision: str) -> Deployment:
         """Make `revision` PRIMARY: the same one again makes no new deployment."""
         if service.primary.revision == revision and service.primary.rollout_state != "FAILED":
@@ -238,7 +337,7 @@ class EcsModel:
         return made
 
     def _deployment_id(self) -> str:
-        return f"ecs-svc/{next(self._ids):019d}"
+        return f"ecs-svc/{next(self._deployment_ids):019d}"
 
     def _described(self, service: Service) -> Document:
         now = self.clock.now()
@@ -274,6 +373,7 @@ class EcsModel:
                 "deploymentCircuitBreaker": {"enable": service.breaker, "rollback": service.breaker_rolls_back}
             },
             "deployments": described,
+            "events": service.events,
             **service.extra,
         }
 
@@ -289,13 +389,15 @@ class EcsModel:
         for task in [each for each in primary.tasks if each.has_failed(now)]:
             primary.tasks.remove(task)
             primary.failed += 1
+            self._stop(service, task, task.behaviour.stop_code, task.behaviour.reason, now)
         if primary.rollout_state == "IN_PROGRESS" and service.breaker and primary.failed >= _threshold(service):
-            self._break(service)
+            self._break(service, now)
             return
         if primary.rollout_state == "FAILED":
             return
         missing = service.desired - len(primary.tasks)
-        primary.tasks += [Task(now, self._behaviour(primary.revision)) for _ in range(missing)]
+        for _ in range(missing):
+            primary.tasks.append(Task(self._task_id(), primary.revision, now, self._behaviour(primary.revision)))
         healthy = sum(task.is_running(now) and task.behaviour.life is None for task in primary.tasks)
         if healthy >= service.desired and primary.rollout_state == "IN_PROGRESS":
             self._drain(service, now)
@@ -305,15 +407,25 @@ class EcsModel:
             old.drain_at = old.drain_at or now + timedelta(seconds=service.drain)
             if now >= old.drain_at:
                 service.deployments.remove(old)
+                for task in old.tasks:
+                    self._stop(
+                        service, task, "ServiceSchedulerInitiated", "Scaling activity initiated by deployment", now
+                    )
         if len(service.deployments) == 1:
             service.primary.rollout_state = "COMPLETED"
             service.primary.reason = f"ECS deployment {service.primary.id} completed."
             service.last_completed = service.primary.revision
 
-    def _break(self, service: Service) -> None:
+    def _stop(self, service: Service, task: Task, code: str, reason: str, now: datetime) -> None:
+        task.stopped, task.stop_code, task.reason = now, code, reason
+        service.stopped.append(task)
+
+    def _break(self, service: Service, now: datetime) -> None:
         failed = service.primary
         failed.rollout_state = "FAILED"
         failed.reason = "ECS deployment circuit breaker: tasks failed to start."
+        for task in failed.tasks:
+            self._stop(service, task, "ServiceSchedulerInitiated", "Scaling activity initiated by deployment", now)
         failed.tasks.clear()
         if service.breaker_rolls_back:
             made = self.start_deployment(service, service.last_completed)

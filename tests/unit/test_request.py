@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecs_deploy.errors import InvalidRequest
-from ecs_deploy.request import Home, parse
+from ecs_deploy.image import ImageReference
+from ecs_deploy.request import Home, NewImage, OldRevision, Revert, parse
 
 HOME = Home("123456789012", "eu-west-1")
-VALID = {"cluster": "production1", "service": "doorman-service", "image": "doorman:1.1.0"}
+SERVICE = {"cluster": "production1", "service": "doorman-service"}
+VALID = {**SERVICE, "image": "doorman:1.1.0"}
 ARN = "arn:aws:ecs:eu-west-1:123456789012"
 FOREIGN = "arn:aws:ecs:eu-west-1:999999999999"
 PUSH = {"id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718", "time": "2026-01-31T12:00:00Z"}
@@ -24,7 +26,8 @@ def refusal(document: object) -> str:
 
 def test_defaults() -> None:
     request = parse(VALID, HOME)
-    assert (request.timeout, request.rollback, request.container, request.push) == (600, True, None, None)
+    assert (request.timeout, request.rollback, request.push) == (600, True, None)
+    assert request.wanted == NewImage(ImageReference.parse("doorman:1.1.0"), None)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +50,37 @@ def test_names_and_arns_mean_the_same(cluster: str, service: str) -> None:
 )
 def test_a_separate_tag_overrides(image: str, tag: str | None, deployed: str) -> None:
     document = {**VALID, "image": image} | ({"tag": tag} if tag else {})
-    assert str(parse(document, HOME).image) == deployed
+    wanted = parse(document, HOME).wanted
+    assert isinstance(wanted, NewImage)
+    assert str(wanted.image) == deployed
+
+
+@pytest.mark.parametrize("revision", ["doorman:7", f"{ARN}:task-definition/doorman:7"])
+def test_a_revision_instead_of_an_image(revision: str) -> None:
+    assert parse({**SERVICE, "revision": revision}, HOME).wanted == OldRevision("doorman:7")
+
+
+def test_a_revert_instead_of_an_image() -> None:
+    assert parse({**SERVICE, "revert": True}, HOME).wanted == Revert()
+    assert isinstance(parse({**VALID, "revert": False}, HOME).wanted, NewImage)
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        ({**VALID, "revert": True}, "image and revert: exclude one another"),
+        ({**VALID, "revision": "doorman:7"}, "image and revision: exclude one another"),
+        ({**SERVICE, "revision": "doorman:7", "tag": "1"}, "tag: goes with image only"),
+        ({**SERVICE, "revert": True, "container": "app"}, "container: goes with image only"),
+        ({**SERVICE, "revert": False}, "image: is missing"),
+        ({**SERVICE, "revert": "yes"}, "revert: must be true or false"),
+        ({**SERVICE, "revision": "doorman"}, "revision: "),
+        ({**SERVICE, "revision": "doorman:0"}, "revision: "),
+        ({**SERVICE, "revision": f"{FOREIGN}:task-definition/doorman:7"}, "revision: is in account 999999999999"),
+    ],
+)
+def test_the_ways_to_say_what_to_deploy_exclude_one_another(document: dict[str, Any], named: str) -> None:
+    assert named in refusal(document)
 
 
 WRONG: list[tuple[tuple[str, ...], list[Any]]] = [

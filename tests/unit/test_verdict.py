@@ -1,12 +1,14 @@
 """The verdict comes from the deployment: each row of the table, and what counts alone would get wrong."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from ecs_deploy.model import Service
-from ecs_deploy.verdict import Finding, Verdict, judge
+from ecs_deploy.model import Service, Task
+from ecs_deploy.verdict import Finding, Verdict, judge, settle
 
+START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 NEW, OLD, FOREIGN = "td:2", "td:1", "td:9"
 
 
@@ -74,9 +76,9 @@ def test_a_crash_loop_without_a_breaker_is_not_waited_for() -> None:
     assert verdict(looping).finding == Finding.FAILED
     assert verdict(looping, **BREAKER).finding == Finding.IN_PROGRESS
     assert verdict(deployment(NEW, "PRIMARY", "IN_PROGRESS", failedTasks=2)).finding == Finding.IN_PROGRESS
-    assert (
-        verdict(deployment(NEW, "PRIMARY", "IN_PROGRESS", failedTasks=9, runningCount=1)).finding == Finding.IN_PROGRESS
-    )
+    some_run = deployment(NEW, "PRIMARY", "IN_PROGRESS", failedTasks=3, runningCount=1)
+    assert verdict(some_run).finding == Finding.TASKS_KEEP_FAILING
+    assert verdict(some_run, **BREAKER).finding == Finding.IN_PROGRESS
 
 
 def test_anothers_revision_displaces() -> None:
@@ -108,3 +110,25 @@ def test_counts_decide_only_where_there_is_no_rollout_state(
 
 def test_the_same_revision_under_another_deployment_is_ours() -> None:
     assert verdict(deployment(NEW, "PRIMARY", "COMPLETED"), followed="ecs-svc/older").finding == Finding.STABLE
+
+
+def task(started: int, *, failed: bool = False, revision: str = NEW) -> Task:
+    status = "STOPPED" if failed else "RUNNING"
+    code = "EssentialContainerExited" if failed else None
+    return Task(
+        f"task/{started}", revision, status, "UNKNOWN", START + timedelta(seconds=started), None, code, None, ()
+    )
+
+
+@pytest.mark.parametrize(
+    ("tasks", "finding"),
+    [
+        ([task(0, failed=True), task(1, failed=True), task(6, failed=True), task(7)], Finding.FAILED),
+        ([task(0, failed=True), task(6, failed=True), task(12, failed=True)], Finding.FAILED),
+        ([task(0), task(1, failed=True), task(6, failed=True), task(12, failed=True)], Finding.IN_PROGRESS),
+        # The tasks of the revision before run on and say nothing.
+        ([task(-99, revision=OLD), task(1, failed=True), task(6, failed=True), task(12)], Finding.FAILED),
+    ],
+)
+def test_tasks_that_keep_failing_are_judged_by_whether_one_outlives_them(tasks: list[Task], finding: Finding) -> None:
+    assert settle(tasks, NEW).finding == finding
