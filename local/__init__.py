@@ -1,0 +1,1 @@
+"""AWS on this machine: an emulator, this very stack deployed to it, and images to push."""

@@ -1,0 +1,196 @@
+"""The main job on this machine: a push becomes a deployment, a broken push is undone, a wrong request is refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from local import images
+from local.cloud import Cloud, LocalCloud
+from local.processes import ProcessFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+CLUSTER, SERVICE, REPOSITORY = "production1", "doorman-service", "doorman"
+# Pushes of 1.1.* are deployed; 1.0.0, which the service starts with, is none of them.
+TARGET = {"repository": REPOSITORY, "tags": ["1.1.*"], "cluster": CLUSTER, "service": SERVICE, "timeout": 120}
+LONGEST_SECONDS = 180.0
+LOOK_EVERY_SECONDS = 0.5
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+class DemoError(Exception):
+    """The demo did not go as it must."""
+
+
+@dataclass
+class Look:
+    """What is to be seen of an execution at one moment."""
+
+    state: str
+    status: str
+    polls: int
+    seconds: float
+    deployments: list[dict[str, Any]] = field(default_factory=list)
+
+    def key(self) -> object:
+        """What makes two looks different; the seconds alone do not."""
+        return self.state, self.status, self.polls, str(self.deployments)
+
+
+def main() -> int:
+    """Run the demo; answers its exit status."""
+    # Both end the block of the emulator, which leaves nothing running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        with LocalCloud([TARGET], start_seconds=1.0, enforce=True) as cloud:
+            Demo(cloud).run()
+    except (DemoError, ProcessFailedError) as problem:
+        console.print(f"[red]The demo failed:[/] {problem}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+class Demo:
+    """The three acts."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.ecs = cloud.client("ecs")
+        self.ecr = cloud.client("ecr")
+        self.states = cloud.client("stepfunctions")
+
+    def run(self) -> None:
+        self.create_service()
+        self.headline(f"A push: {REPOSITORY}:1.1.0")
+        images.push(self.ecr, REPOSITORY, "1.1.0")
+        self.expect(self.follow(), "DEPLOYED")
+        self.headline(f"A broken push: {REPOSITORY}:1.1.1, which crashes when it is started")
+        images.push(self.ecr, REPOSITORY, "1.1.1", "crash")
+        self.expect(self.follow(), "DeploymentFailed")
+        self.headline("A wrong request: a service that is not there, a timeout that is no number")
+        wrong = {"cluster": CLUSTER, "service": "no such service", "image": f"{REPOSITORY}:1.1.0", "timeout": "ten"}
+        console.print(f"start-execution --input '{json.dumps(wrong)}'")
+        self.states.start_execution(stateMachineArn=self.cloud.state_machine, input=json.dumps(wrong))
+        self.expect(self.follow(), "InvalidRequest")
+        console.print()
+        console.print(f"{SERVICE} runs [bold]{self.running()}[/].")
+
+    def create_service(self) -> None:
+        image = images.push(self.ecr, REPOSITORY, "1.0.0").image
+        self.ecs.create_cluster(clusterName=CLUSTER)
+        container = {"name": "doorman", "image": image, "memory": 64, "essential": True}
+        self.ecs.register_task_definition(family=REPOSITORY, containerDefinitions=[container])
+        self.ecs.create_service(cluster=CLUSTER, serviceName=SERVICE, taskDefinition=REPOSITORY, desiredCount=2)
+        self.headline(f"{SERVICE} of the cluster {CLUSTER}: two tasks of {REPOSITORY}:1.0.0")
+        deadline = time.monotonic() + LONGEST_SECONDS
+        while self.deployments()[0]["rolloutState"] != "COMPLETED":
+            if time.monotonic() > deadline:
+                raise DemoError("the service did not become stable")
+            time.sleep(LOOK_EVERY_SECONDS)
+        console.print(f"It runs [bold]{self.running()}[/].")
+        self.seen = self.executions()
+
+    def follow(self) -> dict[str, Any]:
+        """Show the newest execution live to its end; answers how it ended."""
+        arn = self.new_execution()
+        shown: object = None
+        with Live(console=console, auto_refresh=False) as live:
+            for look in self.looks(arn):
+                if console.is_terminal:
+                    live.update(picture(look), refresh=True)
+                elif look.key() != shown:
+                    console.print(line(look))
+                shown = look.key()
+        end: dict[str, Any] = self.states.describe_execution(executionArn=arn)
+        return end
+
+    def new_execution(self) -> str:
+        deadline = time.monotonic() + LONGEST_SECONDS
+        while time.monotonic() < deadline:
+            if new := self.executions() - self.seen:
+                self.seen |= new
+                return new.pop()
+            time.sleep(LOOK_EVERY_SECONDS)
+        raise DemoError("the push started no execution")
+
+    def looks(self, arn: str) -> Iterator[Look]:
+        started = time.monotonic()
+        while (seconds := time.monotonic() - started) < LONGEST_SECONDS:
+            status = self.states.describe_execution(executionArn=arn)["status"]
+            history = self.states.get_execution_history(executionArn=arn, maxResults=1000)["events"]
+            entered = [
+                each["stateEnteredEventDetails"]["name"] for each in history if "stateEnteredEventDetails" in each
+            ]
+            state = entered[-1] if entered else "starting"
+            yield Look(state, status, entered.count("PollStability"), seconds, self.deployments())
+            if status != "RUNNING":
+                return
+            time.sleep(LOOK_EVERY_SECONDS)
+        raise DemoError(f"the execution did not end within {LONGEST_SECONDS:.0f} seconds")
+
+    def expect(self, end: dict[str, Any], wanted: str) -> None:
+        """Print how an execution ended; raises `DemoError` where it ended otherwise."""
+        document = json.loads(end.get("cause") or end.get("output") or "{}")
+        got = end.get("error") or document.get("outcome")
+        console.print(f"[bold]{end['status']}: {got}[/]")
+        console.print_json(data=document)
+        if got != wanted:
+            raise DemoError(f"{wanted} was to be expected, not {got}")
+
+    def executions(self) -> set[str]:
+        listed = self.states.list_executions(stateMachineArn=self.cloud.state_machine)["executions"]
+        return {each["executionArn"] for each in listed}
+
+    def deployments(self) -> list[dict[str, Any]]:
+        service = self.ecs.describe_services(cluster=CLUSTER, services=[SERVICE])["services"][0]
+        return sorted(service["deployments"], key=lambda each: each["status"] != "PRIMARY")
+
+    def running(self) -> str:
+        revision = self.deployments()[0]["taskDefinition"]
+        definition = self.ecs.describe_task_definition(taskDefinition=revision)["taskDefinition"]
+        return f"{revision.rpartition('/')[2]} ({definition['containerDefinitions'][0]['image']})"
+
+    def headline(self, text: str) -> None:
+        console.print()
+        console.rule(text, align="left")
+
+
+def picture(look: Look) -> RenderableType:
+    """Draw a look at an execution for a terminal."""
+    table = Table(title=line(look), title_justify="left", title_style="bold")
+    for column in ("revision", "deployment", "rollout state", "running", "pending", "failed"):
+        table.add_column(column)
+    for each in look.deployments:
+        counts = [str(each.get(name, 0)) for name in ("runningCount", "pendingCount", "failedTasks")]
+        table.add_row(short(each), each["status"], each.get("rolloutState", ""), *counts)
+    return table
+
+
+def line(look: Look) -> str:
+    """Say a look at an execution in one line."""
+    tasks = ", ".join(f"{short(each)} {each['runningCount']} running" for each in look.deployments)
+    return f"{look.seconds:5.1f} s  {look.state:<24} polls {look.polls:<3} {tasks}"
+
+
+def short(deployment: dict[str, Any]) -> str:
+    """Name a deployment's revision."""
+    return str(deployment["taskDefinition"]).rpartition("/")[2]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What is changed in the emulator, so that it behaves as AWS documents it. Runs in .venv-emulator."""

@@ -1,0 +1,87 @@
+"""An event that a state machine does not take goes to the dead-letter queue of the rule's target.
+
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+"""
+
+from __future__ import annotations
+
+import contextvars
+import importlib
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from local.emulator import answers
+
+if TYPE_CHECKING:
+    from local.emulator.seams import Function, Seams
+
+logger = logging.getLogger("events")
+
+EVENTS = "ministack.services.eventbridge"
+STATES = "ministack.services.stepfunctions"
+QUEUES = "ministack.services.sqs"
+
+# How the delivery of one event failed: error code and message.
+_failure: contextvars.ContextVar[tuple[str, str] | None] = contextvars.ContextVar("failure", default=None)
+
+
+def declare(seams: Seams) -> None:
+    """Deliver what failed to the dead-letter queue."""
+    seams.call(STATES, "_start_execution", "data")
+    seams.call(EVENTS, "_pattern_event_view", "event")
+    seams.call(QUEUES, "_queue_by_arn", "arn")
+    seams.call(QUEUES, "_act_send_message", "data", "qurl")
+    seams.replace(start_execution, EVENTS, "_dispatch_to_stepfunctions", "arn", "payload")
+    seams.replace(invoke_target, EVENTS, "_invoke_target", "target", "event", "rule", "view")
+
+
+def start_execution(_original: Function) -> Function:
+    """Start an execution and keep the answer, which the original loses."""
+
+    def start(arn: str, payload: str) -> None:
+        answer = importlib.import_module(STATES)._start_execution({"stateMachineArn": arn, "input": payload})
+        if answer[0] != answers.OK:
+            problem = answers.read(answer)
+            _failure.set((problem["__type"], problem["message"]))
+
+    return start
+
+
+def invoke_target(original: Function) -> Function:
+    """Deliver an event, if not to its target then to the target's dead-letter queue."""
+
+    def invoke(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: object = None) -> None:
+        token = _failure.set(None)
+        try:
+            original(target, event, rule, view)
+            failure = _failure.get()
+        finally:
+            _failure.reset(token)
+        if failure:
+            logger.warning("%s did not take an event: %s: %s", target["Arn"], *failure)
+            bury(target, event, rule, failure)
+
+    return invoke
+
+
+def bury(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], failure: tuple[str, str]) -> None:
+    """Send an event to the target's dead-letter queue, if it has one, with what AWS says about the failure."""
+    arn = (target.get("DeadLetterConfig") or {}).get("Arn")
+    if not arn:
+        return
+    queues = importlib.import_module(QUEUES)
+    view = importlib.import_module(EVENTS)._pattern_event_view(event)
+    code, message = failure
+    attributes = {
+        "RULE_ARN": rule["Arn"],
+        "TARGET_ARN": target["Arn"],
+        "ERROR_CODE": code,
+        "ERROR_MESSAGE": message,
+    }
+    request = {
+        "QueueUrl": queues._queue_by_arn(arn)["url"],
+        "MessageBody": json.dumps(view.event_with_detail()),
+        "MessageAttributes": {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()},
+    }
+    queues._act_send_message(request, "")

@@ -1,0 +1,105 @@
+"""Functions may do what the policies of their roles allow, and nothing else.
+
+The emulator enforces IAM, but only the deployed functions are to be held to it: the CDK deploys before it is switched
+on. It also has to be told which resource an ECS or ECR request is about, and which cluster.
+
+The actions that a request implies (iam:PassRole, ecs:TagResource) are not looked at.
+
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from local.emulator import functions
+
+if TYPE_CHECKING:
+    from local.emulator.seams import Function, Seams
+
+ACTIONS = "ministack.core.iam_actions"
+SCOPE = "ministack.core.responses"
+PARAMETERS = ("service", "method", "path", "headers", "body", "query_params", "region", "account_id")
+
+
+def declare(seams: Seams) -> None:
+    """Name the resources of ECS and ECR."""
+    seams.call(functions.RUNTIME, "execution_credentials", "config")
+    seams.call(SCOPE, "get_region")
+    seams.call(SCOPE, "get_account_id")
+    seams.replace(extract_resource, ACTIONS, "extract_resource_arn", *PARAMETERS)
+    seams.replace(add_cluster, ACTIONS, "request_tag_context", "service", "iam_action", "body", "params")
+
+
+def enforce() -> None:
+    """Enforce IAM from now on. The workers that run have the account's own credentials, so they end."""
+    importlib.import_module("ministack.app").AUTH = True  # type: ignore[attr-defined]
+    functions.stop_workers()
+
+
+def extract_resource(original: Function) -> Function:
+    """Name the resource of a request."""
+
+    def extract_resource_arn(
+        service: str,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        query_params: dict[str, Any],
+        region: str,
+        account_id: str,
+    ) -> str:
+        find = {"ecs": ecs_resource, "ecr": ecr_resource}.get(service)
+        if not find or not body:
+            arn: str = original(service, method, path, headers, body, query_params, region, account_id)
+            return arn
+        action = headers.get("x-amz-target", "").rpartition(".")[2]
+        name = find(action, json.loads(body))
+        return f"arn:aws:{service}:{region}:{account_id}:{name}" if name else "*"
+
+    return extract_resource_arn
+
+
+def add_cluster(original: Function) -> Function:
+    """Add the condition key `ecs:cluster` to what is known of a request to ECS."""
+    scope = importlib.import_module(SCOPE)
+
+    def condition_keys(service: str, iam_action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:
+        keys: dict[str, Any] = original(service, iam_action, body, params)
+        cluster = json.loads(body).get("cluster") if service == "ecs" and body else None
+        if not cluster:
+            return keys
+        arn = f"arn:aws:ecs:{scope.get_region()}:{scope.get_account_id()}:cluster/{last(cluster)}"
+        return {**keys, "ecs:cluster": arn}
+
+    return condition_keys
+
+
+def ecs_resource(action: str, request: dict[str, Any]) -> str | None:
+    """Name the resource of a request to ECS; None when its action knows none."""
+    cluster = last(request.get("cluster", "default"))
+    if action == "DescribeServices":
+        return f"service/{cluster}/{last(request['services'][0])}"
+    if action == "DescribeTasks":
+        return f"task/{cluster}/{last(request['tasks'][0])}"
+    if action in {"UpdateService", "DeleteService"}:
+        return f"service/{cluster}/{last(request['service'])}"
+    if action == "CreateService":
+        return f"service/{cluster}/{request['serviceName']}"
+    if action == "RegisterTaskDefinition":
+        return f"task-definition/{request['family']}:*"
+    return None
+
+
+def ecr_resource(_action: str, request: dict[str, Any]) -> str | None:
+    """Name the resource of a request to ECR."""
+    return f"repository/{request['repositoryName']}" if "repositoryName" in request else None
+
+
+def last(reference: str) -> str:
+    """Give the name at the end of an ARN, or the name itself."""
+    return reference.rpartition("/")[2]

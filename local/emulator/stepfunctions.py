@@ -1,0 +1,81 @@
+"""Executions start once and end as on AWS.
+
+The same name with the same input answers with the execution that runs; any other use of the name is
+ExecutionAlreadyExists. A Succeed state may form the output. A failed execution has none.
+
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
+https://docs.aws.amazon.com/step-functions/latest/dg/state-succeed.html
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from local.emulator import answers
+
+if TYPE_CHECKING:
+    from local.emulator.answers import Answer
+    from local.emulator.seams import Function, Seams
+
+STATES = "ministack.services.stepfunctions"
+
+
+def declare(seams: Seams) -> None:
+    """Change how executions start and end."""
+    seams.call(STATES, "_resolve_state_machine_arn", "arn")
+    seams.call(STATES, "_state_query_language", "state_def", "ctx")
+    seams.call(STATES, "_apply_jsonata_output", "state_def", "raw_input", "ctx", "result", "error_output", "default")
+    seams.replace(start_execution, STATES, "_start_execution", "data")
+    seams.replace(describe_execution, STATES, "_describe_execution", "data")
+    seams.replace(apply_output, STATES, "_apply_output_path", "state_def", "data", "ctx")
+
+
+def start_execution(original: Function) -> Function:
+    """Answer with the execution that already runs."""
+
+    def start(data: dict[str, Any]) -> Answer:
+        running = find_running(data)
+        if running and running["input"] == data.get("input", "{}"):
+            return answers.document({key: running[key] for key in ("executionArn", "startDate")})
+        answer: Answer = original(data)
+        return answer
+
+    return start
+
+
+def describe_execution(original: Function) -> Function:
+    """Leave out the output of an execution that failed."""
+
+    def describe(data: dict[str, Any]) -> Answer:
+        answer: Answer = original(data)
+        if answer[0] != answers.OK:
+            return answer
+        described = answers.read(answer)
+        hidden = {"output", "outputDetails"} if described["status"] == "FAILED" else set()
+        return answers.document({key: value for key, value in described.items() if key not in hidden})
+
+    return describe
+
+
+def apply_output(original: Function) -> Function:
+    """Evaluate the output of a Succeed state, which the emulator ends with its input."""
+    states = importlib.import_module(STATES)
+
+    def apply(state: dict[str, Any], data: Any, context: dict[str, Any] | None = None) -> Any:
+        if state.get("Type") == "Succeed" and states._state_query_language(state, context) == "JSONata":
+            return states._apply_jsonata_output(state, data, context, default=data)
+        return original(state, data, context)
+
+    return apply
+
+
+def find_running(data: dict[str, Any]) -> dict[str, Any] | None:
+    """Find the running execution of the name that is asked for."""
+    states = importlib.import_module(STATES)
+    machine = states._resolve_state_machine_arn(data.get("stateMachineArn", ""))
+    for execution in list(states._executions.values()):
+        if (execution["stateMachineArn"], execution["name"]) == (machine, data.get("name")):
+            return execution if execution["status"] == "RUNNING" else None
+    return None

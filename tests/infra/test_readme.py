@@ -1,0 +1,159 @@
+"""The README says what is so: its picture, its commands, its links, its tables, its examples."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aws_cdk import App, assertions
+
+from ecs_deploy.course import Outcome
+from ecs_deploy.errors import DeployError
+from ecs_deploy.request import Home, _Reader, parse
+from infra.picture import BEGIN, END, NoPlaceForPicture, drawn_into, main, mermaid
+from infra.targets import Target
+from infra.targets import parse as parse_targets
+from infra.workflow import definition
+from tests.infra.synthesis import CDK_JSON, ROOT, of_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+HOME = Home("123456789012", "us-east-1")
+
+OUTCOMES = {"DEPLOYED", "SUPERSEDED", "DUPLICATE"}
+ERRORS = {
+    "AccessDenied",
+    "DeploymentFailed",
+    "DeploymentTimedOut",
+    "ImageNotFound",
+    "InvalidRequest",
+    "NoMatchingContainer",
+    "RollbackFailed",
+    "ServiceNotFound",
+    "UnsupportedService",
+}
+
+
+def table(header: str) -> set[str]:
+    """The first column of the table that starts with `header`."""
+    (rows,) = re.findall(rf"^\| {re.escape(header)} \|.*\n\|[-|]+\n((?:\|.*\n)+)", README, re.MULTILINE)
+    return set(re.findall(r"^\| `([\w:-]+)` \|", rows, re.MULTILINE))
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of a language, also those in lists."""
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```$", README, re.MULTILINE | re.DOTALL)
+
+
+def mapped() -> Iterator[Path]:
+    """The files and folders on the map of the house."""
+    (tree,) = [block for block in blocks("text") if block.startswith("app.py ")]
+    folder = ROOT
+    for line in tree.splitlines():
+        names, _, _ = line.strip().partition("  ")
+        if not line.startswith(" "):
+            folder = ROOT / names if names.endswith("/") else ROOT
+            yield ROOT / names
+        else:
+            yield from (folder / name for name in names.split(", "))
+
+
+def test_the_picture_is_that_of_the_definition() -> None:
+    assert drawn_into(README, mermaid(definition())) == README, "run `make picture`"
+
+
+def test_a_picture_is_drawn_in_place_of_the_one_before(tmp_path: Path) -> None:
+    file = tmp_path / "document.md"
+    file.write_text(f"before\n{BEGIN}\nanother picture\n{END}\nafter\n")
+    main([str(file)])
+    once = file.read_text()
+    assert once == f"before\n{BEGIN}\n```mermaid\n{mermaid(definition())}```\n{END}\nafter\n"
+    main([str(file)])
+    assert file.read_text() == once
+
+
+@pytest.mark.parametrize("text", ["", BEGIN, END + BEGIN, BEGIN + END + END, BEGIN + BEGIN + END])
+def test_a_document_without_a_place_for_the_picture_is_left_alone(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "document.md"
+    file.write_text(text)
+    with pytest.raises(NoPlaceForPicture):
+        drawn_into(text, "picture")
+    with pytest.raises(SystemExit, match=re.escape(str(file))):
+        main([str(file)])
+    assert file.read_text() == text
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_make_is_asked_for_is_there(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^ *\$ )make (?:[A-Z]+=\S+ )?([a-z]+)", document.read_text(), re.MULTILINE))
+    assert named <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_points_to_a_file(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_every_link_into_the_readme_points_to_a_headline() -> None:
+    headlines = re.findall(r"^#+ (.+)$", README, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", headline.lower()).replace(" ", "-") for headline in headlines}
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= anchors
+
+
+def test_the_ends_of_the_contract_are_those_of_the_code_and_of_the_readme() -> None:
+    assert set(Outcome) >= OUTCOMES
+    assert {error.__name__ for error in DeployError.__subclasses__()} >= ERRORS
+
+
+def test_every_outcome_and_every_error_is_told() -> None:
+    assert table("outcome") == set(Outcome)
+    assert table("error") == {error.__name__ for error in DeployError.__subclasses__()}
+
+
+def test_every_key_is_told() -> None:
+    request, target = re.findall(r"^\| key \|.*\n\|[-|]+\n((?:\|.*\n)+)", README, re.MULTILINE)
+    assert set(re.findall(r"^\| `(\w+)`", request, re.MULTILINE)) == _Reader.KEYS
+    assert set(re.findall(r"^\| `(\w+)`", target, re.MULTILINE)) == {field.name for field in fields(Target)}
+
+
+def test_every_tag_on_a_revision_is_told() -> None:
+    written = re.findall(r'"(ecs-deploy:[a-z-]+)": ', (ROOT / "lambda/ecs_deploy/model.py").read_text())
+    assert written
+    assert table("tag") == set(written)
+
+
+def test_the_requests_of_the_examples_are_valid() -> None:
+    texts = [*blocks("json"), *re.findall(r"--input '(\{.*?\})'", README)]
+    documents = [json.loads(text) for text in texts]
+    requests = [each for each in documents if "image" in each and "outcome" not in each]
+    assert len(requests) >= 3
+    for request in requests:
+        parse(request, HOME)
+    (targets,) = [each for each in documents if isinstance(each, list)]
+    assert len(parse_targets(targets)) == len(targets)
+
+
+def test_the_example_of_the_other_origins(tmp_path: Path) -> None:
+    (code,) = blocks("python")
+    file = tmp_path / "origins.py"
+    file.write_text(code)
+    stack = runpy.run_path(str(file))["Origins"](App(context=CDK_JSON["context"]))
+    template: dict[str, Any] = dict(assertions.Template.from_stack(stack).to_json())
+    assert of_type(template, "AWS::Scheduler::Schedule")
+    (release,) = of_type(template, "AWS::StepFunctions::StateMachine").values()
+    assert "states:startExecution.sync:2" in json.dumps(release)
+
+
+def test_what_is_on_the_map_is_there() -> None:
+    assert [path.relative_to(ROOT) for path in mapped() if not path.exists()] == []
+    assert ROOT / "infra/workflow.py" in set(mapped())

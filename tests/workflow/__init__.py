@@ -1,0 +1,1 @@
+"""The workflow and the emulator, run for real on this machine."""
