@@ -31,7 +31,7 @@ def declare(seams: Seams) -> None:
     seams.call(SCOPE, "get_region")
     seams.call(SCOPE, "get_account_id")
     seams.replace(extract_resource, ACTIONS, "extract_resource_arn", *PARAMETERS)
-    seams.replace(add_cluster, ACTIONS, "request_tag_context", "service", "iam_action", "body", "params")
+    seams.replace(add_conditions, ACTIONS, "request_tag_context", "service", "iam_action", "body", "params")
 
 
 def enforce() -> None:
@@ -64,17 +64,19 @@ def extract_resource(original: Function) -> Function:
     return extract_resource_arn
 
 
-def add_cluster(original: Function) -> Function:
-    """Add the condition key `ecs:cluster` to what is known of a request to ECS."""
+def add_conditions(original: Function) -> Function:
+    """Add the condition keys `ecs:cluster` and `aws:TagKeys` to what is known of a request to ECS."""
     scope = importlib.import_module(SCOPE)
 
     def condition_keys(service: str, iam_action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:
         keys: dict[str, Any] = original(service, iam_action, body, params)
-        cluster = json.loads(body).get("cluster") if service == "ecs" and body else None
-        if not cluster:
-            return keys
-        arn = f"arn:aws:ecs:{scope.get_region()}:{scope.get_account_id()}:cluster/{last(cluster)}"
-        return {**keys, "ecs:cluster": arn}
+        request = json.loads(body) if service == "ecs" and body else {}
+        if iam_action == "ecs:TagResource":
+            keys = {**keys, "aws:TagKeys": [tag["key"] for tag in request["tags"]]}
+        if "cluster" in request:
+            arn = f"arn:aws:ecs:{scope.get_region()}:{scope.get_account_id()}:cluster/{last(request['cluster'])}"
+            keys = {**keys, "ecs:cluster": arn}
+        return keys
 
     return condition_keys
 
@@ -90,6 +92,8 @@ def ecs_resource(action: str, request: dict[str, Any]) -> str | None:
         return f"service/{cluster}/{last(request['service'])}"
     if action == "CreateService":
         return f"service/{cluster}/{request['serviceName']}"
+    if action == "TagResource":
+        return str(request["resourceArn"]).split(":", 5)[5]
     if action == "RegisterTaskDefinition":
         return f"task-definition/{request['family']}:*"
     return None

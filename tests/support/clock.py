@@ -3,6 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 
+class RealClock:
+    """The time that passes."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
 class Clock:
     """Virtual time; a test of a rollout of ten minutes takes no second."""
 

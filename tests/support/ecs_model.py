@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.support.clock import Clock
+from tests.support.clock import Clock, RealClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +138,7 @@ class Revision:
 class EcsModel:
     """ECS for one account and region."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock | RealClock) -> None:
         self.clock = clock
         self.families: dict[str, list[Revision]] = {}
         self.services: dict[tuple[str, str], Service] = {}

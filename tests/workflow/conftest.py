@@ -33,8 +33,10 @@ ROOT = Path(__file__).parents[2]
 
 DEADLINE_SECONDS = 120.0
 
+# One for each test that deploys, since a service remembers what was deployed to it.
 TARGETS: list[dict[str, Any]] = [
-    {"repository": "doorman", "tags": ["v*"], "cluster": "production1", "service": "doorman-service"},
+    {"repository": f"app-{number}", "tags": ["v*"], "cluster": "production1", "service": f"app-{number}"}
+    for number in range(1, 31)
 ]
 
 QUICK = ("--wait-scale", "0.2", "--start-seconds", "0.2", "--enforce")
@@ -163,21 +165,42 @@ def numbers() -> Iterator[int]:
 
 @pytest.fixture
 def create_service(cloud: Cloud, numbers: Iterator[int]) -> Callable[..., Service]:
-    """Make a service that runs the image `:v1` of a repository of its own, and wait until it is stable."""
+    """Make a service that no target names."""
 
     def create(*, desired: int = 2, breaker: bool = False) -> Service:
-        ecs = cloud.client("ecs")
-        name = f"service-{next(numbers)}"
-        service = Service(cloud, ecs, "emulator", name, name)
-        ecs.create_cluster(clusterName=service.cluster)
-        ecs.create_service(
-            cluster=service.cluster,
-            serviceName=name,
-            taskDefinition=service.register(service.push("v1")),
-            desiredCount=desired,
-            deploymentConfiguration={"deploymentCircuitBreaker": {"enable": breaker, "rollback": breaker}},
-        )
-        service.wait_stable()
-        return service
+        return created(cloud, "emulator", f"service-{next(numbers)}", desired, breaker=breaker)
 
     return create
+
+
+@pytest.fixture(scope="session")
+def unused_targets() -> Iterator[dict[str, Any]]:
+    """The targets that no test has deployed to."""
+    return iter(TARGETS)
+
+
+@pytest.fixture
+def create_target(cloud: Cloud, unused_targets: Iterator[dict[str, Any]]) -> Callable[..., Service]:
+    """Make the service of a target."""
+
+    def create(*, desired: int = 2, breaker: bool = False) -> Service:
+        target = next(unused_targets)
+        return created(cloud, target["cluster"], target["service"], desired, breaker=breaker)
+
+    return create
+
+
+def created(cloud: Cloud, cluster: str, name: str, desired: int, *, breaker: bool) -> Service:
+    """Make a service that runs the image `:1` of a repository of its own, and wait until it is stable."""
+    ecs = cloud.client("ecs")
+    service = Service(cloud, ecs, cluster, name, name)
+    ecs.create_cluster(clusterName=cluster)
+    ecs.create_service(
+        cluster=cluster,
+        serviceName=name,
+        taskDefinition=service.register(service.push("1")),
+        desiredCount=desired,
+        deploymentConfiguration={"deploymentCircuitBreaker": {"enable": breaker, "rollback": breaker}},
+    )
+    service.wait_stable()
+    return service

@@ -172,7 +172,7 @@ def test_functions_may_do_what_their_role_allows(cloud: Cloud, function: str, ro
     cloud.client("ecs").create_cluster(clusterName="production1")
     ecs = own.client("ecs", endpoint_url=cloud.endpoint)
     assert ecs.describe_services(cluster="production1", services=["doorman-service"])["failures"]
-    assert ecs.list_tasks(cluster="production1")["taskArns"] == []
+    assert "taskArns" in ecs.list_tasks(cluster="production1")
     with pytest.raises(ClientError, match="AccessDenied"):
         ecs.list_tasks(cluster="other")
     with pytest.raises(ClientError, match="AccessDenied"):
