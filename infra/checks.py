@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 from aws_cdk import Acknowledgment, App, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from infra.permissions import ANY_REPOSITORY
+from infra.permissions import ANY_REPOSITORY, OF_A_CLUSTER
 from infra.workflow import POLL, REGISTER, UPDATE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from constructs import IConstruct
 
     from infra.functions import StepFunction
     from infra.machine import Machine
+    from infra.targets import Target
     from infra.triggers import Triggers
     from infra.workflow import Step
 
@@ -26,7 +27,9 @@ def enforce(app: App) -> None:
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
 
 
-def acknowledge(steps: Mapping[Step, StepFunction], workflow: Machine, triggers: Triggers) -> None:
+def acknowledge(
+    steps: Mapping[Step, StepFunction], workflow: Machine, triggers: Triggers, targets: Sequence[Target]
+) -> None:
     """Acknowledge the findings that AWS leaves no way round."""
     account = "<AWS::Region>:<AWS::AccountId>"
     for step, made in steps.items():
@@ -46,6 +49,13 @@ def acknowledge(steps: Mapping[Step, StepFunction], workflow: Machine, triggers:
         "arn:<AWS::Partition>:logs:*:<AWS::AccountId>:log-group:*:log-stream:*",
         "The last lines of a container that died: its task definition names the log group. Only read.",
     )
+    for cluster in {target.cluster for target in targets}:
+        for name in OF_A_CLUSTER.values():
+            _wildcard(
+                steps[POLL].role,
+                f"arn:<AWS::Partition>:ecs:{account}:{name(cluster)}",
+                "Each deployment makes an id of its own. Only read.",
+            )
     _wildcard(
         register,
         "arn:<AWS::Partition>:iam::<AWS::AccountId>:role/*",

@@ -21,12 +21,17 @@ from infra.context import InvalidContext
 from infra.workflow import POLL, REGISTER, UPDATE, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from infra.targets import Target
 
 ANY_REPOSITORY = "repository/*"
 GREATEST_NUMBER_OF_DOCUMENTS = 11
+# Their ids come with each deployment. Only reads, so the cluster is near enough; every service would triple the policy.
+OF_A_CLUSTER: Mapping[str, Callable[[str], str]] = {
+    "ecs:DescribeServiceDeployments": "service-deployment/{}/*".format,
+    "ecs:DescribeServiceRevisions": "service-revision/{}/*".format,
+}
 _DOCUMENT = 5_800
 # An ARN up to its name, of the longest partition and a long region, with its quotes and its comma.
 _ARN = 65
@@ -96,8 +101,14 @@ def named(step: Step, targets: Sequence[Target]) -> list[Grant]:
         of_services = Grant(("ecs:DescribeServices", *update), services)
         if step is UPDATE:
             return [of_services]
-        clusters = _unique(f"cluster/{target.cluster}" for target in targets)
-        return [Grant(("ecs:ListTasks", "ecs:DescribeTasks"), clusters, by_cluster=True), of_services]
+        clusters = _unique(target.cluster for target in targets)
+        return [
+            Grant(
+                ("ecs:ListTasks", "ecs:DescribeTasks"), tuple(f"cluster/{each}" for each in clusters), by_cluster=True
+            ),
+            *(Grant((action,), tuple(name(each) for each in clusters)) for action, name in OF_A_CLUSTER.items()),
+            of_services,
+        ]
     repositories = _unique(f"repository/{target.repository or '*'}" for target in targets)
     if ANY_REPOSITORY in repositories:
         repositories = (ANY_REPOSITORY,)

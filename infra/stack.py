@@ -39,4 +39,4 @@ class EcsDeploy(Stack):
         for step, made in steps.items():
             CfnOutput(self, step.placeholder, value=made.function.function_name)
         CfnOutput(self, "DeadLetterQueueUrl", value=triggers.dead_letters.queue_url)
-        checks.acknowledge(steps, workflow, triggers)
+        checks.acknowledge(steps, workflow, triggers, targets)

@@ -42,7 +42,7 @@ def update(progress: Progress) -> Answer:
 def wait(progress: Progress, now: datetime) -> Answer:
     """Look again later."""
     left = (progress.deadline - now).total_seconds()
-    elapsed = progress.timeout - left
+    elapsed = (now - progress.updated_at_time).total_seconds()
     return {"next": "wait", "wait": next_wait(elapsed, left), "progress": progress.as_json()}
 
 
@@ -91,10 +91,10 @@ def stopped(progress: Progress | None, error: str, message: str) -> Answer:
         return fail(error, message)
     if progress.phase == Phase.ROLLING_BACK and progress.failure:
         return rollback_failed(progress, progress.failure, [message])
-    if progress.deployment:
+    if progress.updated_at:
         left = (
-            f"The deployment {progress.deployment} of {short(progress.revision)} was left as it is: ECS goes on with "
-            "it, and nobody watches it."
+            f"The deployment of {short(progress.revision)} was left as it is: ECS goes on with it, and nobody "
+            "watches it."
         )
     else:
         left = f"{short(progress.revision)} is registered, and the service was not changed."
@@ -153,7 +153,7 @@ def after_poll(
 def _after_failure(progress: Progress, verdict: Verdict, explanation: Explanation) -> Answer:
     failure = _failure(progress, verdict, explanation)
     if verdict.finding == Finding.ECS_ROLLED_BACK:
-        message = f"{failure.message} ECS itself returned the service to {short(progress.replaced)}."
+        message = f"{failure.message} The service is back on {short(progress.replaced)}, by ECS itself or by a person."
         return fail(failure.error, message, reasons=failure.reasons, progress=progress, rolled_back=True)
     if verdict.finding == Finding.GONE:
         return fail(failure.error, failure.message, reasons=failure.reasons, progress=progress)

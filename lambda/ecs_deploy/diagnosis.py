@@ -40,7 +40,7 @@ class LogStream(NamedTuple):
 class Evidence:
     """What could be read about a rollout. `lines` are the last ones of the log of the container that died."""
 
-    said: str | None
+    said: str
     tasks: tuple[Task, ...]
     events: tuple[Event, ...]
     lines: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ def diagnose(evidence: Evidence, revision: str, private: Iterable[str]) -> Expla
     events = Counter(_anonymous(event.message) for event in evidence.events if _TROUBLE.search(event.message))
     reasons = [*_counted(failed, "stopped"), *_counted(stuck, "running or on its way"), *_counted(events, "event")]
     reasons += [f"last line of the log: {line}" for line in evidence.lines[-1:]]
-    reasons += [text for text in (evidence.said, evidence.unseen) if text]
+    reasons += [text for text in (evidence.unseen, evidence.said) if text]
     redacted = [_redacted(reason, private)[:_LONGEST_REASON] for reason in reasons]
     kept = _within(redacted, MOST_REASON_BYTES)
     return Explanation(_cause(kept), kept)
@@ -203,7 +203,7 @@ def _cause(reasons: Sequence[str]) -> str:
         for cause in _CAUSES:
             if cause.pattern.search(reason):
                 return f"{cause.what} ({reason}). {cause.step}"
-    return f"{reasons[0]}." if reasons else "ECS gave no reason."
+    return f"{reasons[0].rstrip('.')}."
 
 
 def _within(reasons: Sequence[str], most: int) -> tuple[str, ...]:

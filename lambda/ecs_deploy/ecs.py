@@ -26,7 +26,7 @@ from ecs_deploy.errors import (
     ServiceNotFound,
     UnsupportedService,
 )
-from ecs_deploy.model import Service, Task
+from ecs_deploy.model import Service, ServiceDeployment, Task
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
@@ -136,6 +136,28 @@ def update_service(cluster: str, service: str, revision: str) -> Service:
     except (ClientError, HTTPClientError) as error:
         raise _translated(error, cluster, service) from error
     return Service.described(answer["service"])
+
+
+def describe_service_deployment(arn: str) -> ServiceDeployment:
+    """Read a service deployment and the revision it brings in.
+
+    Raises `AccessDenied`, `AwsUnavailable`, `DeploymentFailed`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceDeployments.html
+    """
+    try:
+        found = connect().describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
+        target = found["targetServiceRevision"]["arn"]
+        revisions = connect().describe_service_revisions(serviceRevisionArns=[target])["serviceRevisions"]
+    except (ClientError, HTTPClientError) as error:
+        raise _translated(error) from error
+    return ServiceDeployment(
+        arn=found["serviceDeploymentArn"],
+        status=found["status"],
+        stage=found.get("lifecycleStage", ""),
+        reason=found.get("statusReason"),
+        created_at=found["createdAt"],
+        revision=revisions[0]["taskDefinition"],
+    )
 
 
 def describe_tasks(cluster: str, service: str) -> tuple[Task, ...]:

@@ -13,7 +13,7 @@ _LINES = 5
 _CLOCKS_DIFFER = timedelta(seconds=5)
 
 
-def explain(progress: Progress, service: Service, said: str | None) -> Explanation:
+def explain(progress: Progress, service: Service, said: str) -> Explanation:
     """Explain why the target of `progress` failed; `said` is what the deployment itself tells."""
     since = progress.updated_at_time - _CLOCKS_DIFFER
     events = tuple(event for event in service.events if event.at >= since)

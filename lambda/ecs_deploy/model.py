@@ -110,8 +110,11 @@ class Service:
     status: str
     controller: str
     strategy: str
+    bake_time: timedelta
     desired: int
     running: int
+    revision: str
+    service_deployment: str
     has_circuit_breaker: bool
     rolls_back_itself: bool
     deployments: tuple[Deployment, ...]
@@ -128,8 +131,11 @@ class Service:
             status=document["status"],
             controller=document.get("deploymentController", {}).get("type", "ECS"),
             strategy=configuration.get("strategy", ROLLING),
+            bake_time=_bake_time(configuration),
             desired=document.get("desiredCount", 0),
             running=document.get("runningCount", 0),
+            revision=document.get("taskDefinition", ""),
+            service_deployment=document.get("currentServiceDeployment", ""),
             has_circuit_breaker=breaker.get("enable", False),
             rolls_back_itself=any(each.get("enable") and each.get("rollback") for each in (breaker, alarms)),
             deployments=tuple(Deployment.described(each) for each in document.get("deployments", ())),
@@ -137,8 +143,23 @@ class Service:
         )
 
     @property
+    def is_active(self) -> bool:
+        """Whether it is neither deleted nor about to be."""
+        return self.status == "ACTIVE"
+
+    @property
+    def is_rolling(self) -> bool:
+        """Whether deployments replace tasks in place; otherwise ECS shifts traffic, in a service deployment."""
+        return self.strategy == ROLLING
+
+    @property
+    def in_use(self) -> str:
+        """The revision that new tasks are started from."""
+        return self.primary.revision if self.is_rolling else self.revision
+
+    @property
     def primary(self) -> Deployment:
-        """The deployment that new tasks are started from; every active service of the controller ECS has one."""
+        """The deployment that new tasks are started from; every active service that rolls has one."""
         return next(each for each in self.deployments if each.status == "PRIMARY")
 
     @property
@@ -148,7 +169,37 @@ class Service:
         While a rollout is under way or has failed, the deployment it replaces is still listed as ACTIVE.
         """
         complete = (each.revision for each in self.deployments if each.rollout_state in {"COMPLETED", None})
-        return next(complete, self.primary.revision)
+        return next(complete, self.in_use)
+
+
+def _bake_time(configuration: Mapping[str, Any]) -> timedelta:
+    """How long ECS lets both revisions run while it watches, over all the steps of the traffic shift.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
+    """
+    linear, canary = configuration.get("linearConfiguration", {}), configuration.get("canaryConfiguration", {})
+    steps = 100 / linear.get("stepPercent", 100)
+    minutes = (
+        configuration.get("bakeTimeInMinutes", 0)
+        + steps * linear.get("stepBakeTimeInMinutes", 0)
+        + canary.get("canaryBakeTimeInMinutes", 0)
+    )
+    return timedelta(minutes=minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDeployment:
+    """A deployment that shifts traffic (BLUE_GREEN, LINEAR, CANARY), and the revision it brings in.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html
+    """
+
+    arn: str
+    status: str
+    stage: str
+    reason: str | None
+    created_at: datetime
+    revision: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +293,8 @@ class Progress:
     """A deployment on its way, handed from state to state as JSON.
 
     `revision` is the new one and `replaced` the one to return to (ARNs), `deployment` the id that UpdateService
-    answered, `updated_at` when it did, `reason` what ECS last said against it. Times are ISO 8601 in UTC, `timeout` is
-    seconds.
+    answered, `updated_at` when it did, `reason` what ECS last said against it. Times are ISO 8601 in UTC, `timeout` and
+    `bake_time`, which comes on top, are seconds.
     """
 
     execution: str
@@ -258,6 +309,7 @@ class Progress:
     phase: str = Phase.DEPLOYING
     deployment: str = ""
     updated_at: str = ""
+    bake_time: int = 0
     polls: int = 0
     reason: str | None = None
     failure: Failure | None = None
@@ -274,7 +326,7 @@ class Progress:
     @property
     def deadline(self) -> datetime:
         """When the rollout of this phase is overdue, once the service was updated."""
-        return self.updated_at_time + timedelta(seconds=self.timeout)
+        return self.updated_at_time + timedelta(seconds=self.timeout + self.bake_time)
 
     @property
     def updated_at_time(self) -> datetime:
@@ -290,8 +342,17 @@ class Progress:
         """The revision that the target takes the place of."""
         return self.replaced if self.phase == Phase.DEPLOYING else self.revision
 
-    def updated(self, deployment: str, now: datetime) -> Self:
-        return replace(self, deployment=deployment, updated_at=instant(now))
+    def updated(self, service: Service, now: datetime) -> Self:
+        """After UpdateService has answered `service`.
+
+        Which service deployment it made is not sure from the answer where ECS shifts traffic; a later look tells.
+        """
+        deployment = service.primary.id if service.is_rolling else ""
+        bake_time = round(service.bake_time.total_seconds())
+        return replace(self, deployment=deployment, bake_time=bake_time, updated_at=instant(now))
+
+    def following(self, deployment: str) -> Self:
+        return replace(self, deployment=deployment)
 
     def polled(self) -> Self:
         return replace(self, polls=self.polls + 1)

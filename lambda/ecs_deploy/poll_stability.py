@@ -6,9 +6,9 @@ from ecs_deploy import course, ecs, shell
 from ecs_deploy.course import Answer
 from ecs_deploy.errors import AwsUnavailable, DeployError
 from ecs_deploy.evidence import explain
-from ecs_deploy.model import Explanation, Progress
+from ecs_deploy.model import Explanation, Progress, Service
 from ecs_deploy.request import Home
-from ecs_deploy.verdict import Finding, judge, settle
+from ecs_deploy.verdict import Finding, Verdict, is_ours, judge, judge_before_ours, judge_shift, settle
 
 _NOTHING_TO_EXPLAIN = Explanation("", ())
 
@@ -18,21 +18,34 @@ def handler(event: shell.Event, _home: Home) -> Answer:
     """Answer what follows from the state of the rollout."""
     progress = Progress.from_json(event["progress"]).polled()
     service = ecs.describe_service(progress.cluster, progress.service)
-    verdict = judge(
-        service,
-        deployment=progress.deployment,
-        revision=progress.target,
-        replaced=progress.other,
-        overdue=shell.now() >= progress.deadline,
-    )
+    progress, verdict = _judge(progress, service)
     if verdict.finding == Finding.TASKS_KEEP_FAILING:
         verdict = settle(ecs.describe_tasks(progress.cluster, progress.service), progress.target)
     shell.logger.info("Polled", finding=verdict.finding.name, reason=verdict.reason, polls=progress.polls)
     shell.logger.debug("Deployments", deployments=[asdict(each) for each in service.deployments])
-    said = verdict.reason or progress.reason
+    said = verdict.reason or progress.reason or "the service gives no reason"
     explanation = explain(progress, service, said) if course.is_failure(verdict) else _NOTHING_TO_EXPLAIN
     _mark(progress.revision, course.mark(progress, verdict))
     return course.after_poll(progress, verdict, explanation, service, shell.now())
+
+
+def _judge(progress: Progress, service: Service) -> tuple[Progress, Verdict]:
+    """Judge by the deployment that UpdateService made; where ECS shifts traffic, by its service deployment."""
+    now = shell.now()
+    if service.is_rolling or not service.is_active:
+        return progress, judge(
+            service,
+            deployment=progress.deployment,
+            revision=progress.target,
+            replaced=progress.other,
+            overdue=now >= progress.deadline,
+        )
+    arn = progress.deployment or service.service_deployment
+    seen = ecs.describe_service_deployment(arn) if arn else None
+    at = progress.updated_at_time
+    if seen is None or not is_ours(seen, followed=progress.deployment, revision=progress.target, updated_at=at):
+        return progress, judge_before_ours(now - at)
+    return progress.following(seen.arn), judge_shift(service, seen, overdue=now >= progress.deadline)
 
 
 def _mark(revision: str, tags: dict[str, str]) -> None:

@@ -25,7 +25,7 @@ def handler(event: shell.Event, home: Home) -> Answer:
     request = parse(event["request"], home)
     service = ecs.describe_service(request.cluster, request.service)
     require_supported(service)
-    in_use = ecs.describe_task_definition(service.primary.revision)
+    in_use = ecs.describe_task_definition(service.in_use)
     marks = _marks(request, event["execution"], to_return_to(service, in_use))
     if outcome := _NOTHING_TO_DO.get(standing(Marks.read(in_use.tags), marks)):
         wanted = str(request.wanted.image) if isinstance(request.wanted, NewImage) else None

@@ -1,5 +1,6 @@
 """The thin shell around a step: log, count, and turn what was raised into the contract's end."""
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 Event = Mapping[str, Any]
 
 _PRODUCT = "ecs-deploy"
+# What the SDK says of its credentials and endpoints at every start is nobody's decision.
+logging.getLogger("botocore").setLevel(logging.WARNING)
 logger = Logger(service=_PRODUCT)
 metrics = Metrics(service=_PRODUCT, namespace=_PRODUCT)
 
@@ -55,10 +58,10 @@ def now() -> datetime:
 
 def _tell(answer: Answer) -> None:
     if answer["next"] == "succeed":
-        logger.info("The execution succeeds", **answer["outcome"])
+        logger.info("The execution succeeds", outcome=answer["outcome"])
         _count(answer["outcome"]["outcome"])
     elif answer["next"] == "fail":
-        logger.error("The execution fails", **answer["failure"])
+        logger.error("The execution fails", failure=answer["failure"])
         _count(answer["failure"]["error"])
 
 

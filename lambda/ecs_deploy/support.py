@@ -1,7 +1,7 @@
 """Which services can be served; the others are refused before anything is written."""
 
 from ecs_deploy.errors import UnsupportedService
-from ecs_deploy.model import ROLLING, Service
+from ecs_deploy.model import Service
 
 
 def require_supported(service: Service) -> None:
@@ -10,7 +10,7 @@ def require_supported(service: Service) -> None:
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentController.html
     """
     what = f"The service {service.name} of the cluster {service.cluster}"
-    if service.status != "ACTIVE":
+    if not service.is_active:
         raise UnsupportedService(
             f"{what} is {service.status}. Nothing was changed. Create it again, then deploy to it."
         )
@@ -18,8 +18,4 @@ def require_supported(service: Service) -> None:
         raise UnsupportedService(
             f"{what} has the deployment controller {service.controller}; only services with the controller ECS can be "
             "served. Nothing was changed. Deploy it with the controller's own tool."
-        )
-    if service.strategy != ROLLING:
-        raise UnsupportedService(
-            f"{what} has the deployment strategy {service.strategy}; only {ROLLING} can be served. Nothing was changed."
         )

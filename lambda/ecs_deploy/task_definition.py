@@ -66,10 +66,12 @@ def tags_for(tags: Mapping[str, str], marks: Mapping[str, str]) -> dict[str, str
     Raises `UnsupportedService` where both together are more than ECS takes.
     """
     kept = {key: value for key, value in tags.items() if not key.startswith((OWN_TAG_PREFIX, _RESERVED_TAG_PREFIX))}
-    if len(kept) + len(marks) > MOST_TAGS:
+    # One more is written when the revision has shown whether it works.
+    own = len(marks) + 1
+    if len(kept) + own > MOST_TAGS:
         raise UnsupportedService(
-            f"The task definition has {len(kept)} tags and the deployer needs {len(marks)} of the {MOST_TAGS} that ECS "
-            f"allows. Nothing was changed. Untag it of {len(kept) + len(marks) - MOST_TAGS} or more, and start again."
+            f"The task definition has {len(kept)} tags and the deployer needs {own} of the {MOST_TAGS} that ECS "
+            f"allows. Nothing was changed. Untag it of {len(kept) + own - MOST_TAGS} or more, and start again."
         )
     return {**kept, **marks}
 

@@ -13,7 +13,7 @@ def handler(event: shell.Event, _home: Home) -> Answer:
     service = _updated_before(event, progress) or ecs.update_service(
         progress.cluster, progress.service, progress.target
     )
-    updated = progress.updated(service.primary.id, shell.now())
+    updated = progress.updated(service, shell.now())
     shell.logger.info("Updated", phase=updated.phase, revision=updated.target, deployment=updated.deployment)
     return course.wait(updated, shell.now())
 
@@ -22,4 +22,4 @@ def _updated_before(event: shell.Event, progress: Progress) -> Service | None:
     if not event["attempt"]:
         return None
     service = ecs.describe_service(progress.cluster, progress.service)
-    return service if service.status == "ACTIVE" and service.primary.revision == progress.target else None
+    return service if service.is_active and service.in_use == progress.target else None

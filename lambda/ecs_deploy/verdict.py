@@ -5,9 +5,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from ecs_deploy.model import Deployment, Service, Task
+from ecs_deploy.model import Deployment, Service, ServiceDeployment, Task
 
 # A single failed task can be bad luck; ECS's own circuit breaker starts counting at three too:
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
@@ -38,7 +39,7 @@ class Verdict:
 
 def judge(service: Service, *, deployment: str, revision: str, replaced: str, overdue: bool) -> Verdict:
     """Judge the deployment with this id, which brings in `revision` for `replaced`; `overdue` past its deadline."""
-    if service.status != "ACTIVE":
+    if not service.is_active:
         return Verdict(Finding.GONE, f"the service is {service.status}")
     primary = service.primary
     mine = next((each for each in service.deployments if each.id == deployment), None)
@@ -50,6 +51,35 @@ def judge(service: Service, *, deployment: str, revision: str, replaced: str, ov
     if primary.revision == replaced or (mine and mine.rollout_state == "FAILED" and service.rolls_back_itself):
         return _judge_return(primary, mine, overdue=overdue)
     return Verdict(Finding.DISPLACED, f"{primary.revision} is what the service was told to run meanwhile")
+
+
+# A service deployment is seen a moment after UpdateService has answered.
+SOON = timedelta(seconds=60)
+_UNDER_WAY = frozenset({"PENDING", "IN_PROGRESS"})
+_BEING_UNDONE = frozenset({"STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"})
+
+
+def is_ours(seen: ServiceDeployment, *, followed: str, revision: str, updated_at: datetime) -> bool:
+    """Whether this is the service deployment that our UpdateService made: the one that is followed, or a new one."""
+    return seen.arn == followed or (seen.revision == revision and seen.created_at >= updated_at - SOON)
+
+
+def judge_before_ours(since_update: timedelta) -> Verdict:
+    """The verdict while another service deployment is the current one: it is to come, or it was displaced."""
+    return Verdict(Finding.IN_PROGRESS if since_update < SOON else Finding.DISPLACED)
+
+
+def judge_shift(service: Service, mine: ServiceDeployment, *, overdue: bool) -> Verdict:
+    """Judge a deployment that shifts traffic, by its service deployment's status; `overdue` past its deadline."""
+    said = f"{mine.stage}: {mine.reason or mine.status}" if mine.stage else mine.reason or mine.status
+    if mine.status in _UNDER_WAY or mine.status in _BEING_UNDONE:
+        waiting = Finding.IN_PROGRESS if mine.status in _UNDER_WAY else Finding.ECS_IS_ROLLING_BACK
+        return Verdict(Finding.TIMED_OUT if overdue else waiting, said)
+    if mine.status == "ROLLBACK_SUCCESSFUL":
+        return Verdict(Finding.ECS_ROLLED_BACK, said)
+    if service.service_deployment not in {"", mine.arn}:
+        return Verdict(Finding.DISPLACED)
+    return Verdict(Finding.STABLE) if mine.status == "SUCCESSFUL" else Verdict(Finding.FAILED, said)
 
 
 def _judge_primary(service: Service, mine: Deployment, *, overdue: bool) -> Verdict:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from local.emulator import functions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from local.emulator.seams import Function, Seams
 
 ACTIONS = "ministack.core.iam_actions"
@@ -83,20 +85,19 @@ def add_conditions(original: Function) -> Function:
 
 def ecs_resource(action: str, request: dict[str, Any]) -> str | None:
     """Name the resource of a request to ECS; None when its action knows none."""
-    cluster = last(request.get("cluster", "default"))
-    if action == "DescribeServices":
-        return f"service/{cluster}/{last(request['services'][0])}"
-    if action == "DescribeTasks":
-        return f"task/{cluster}/{last(request['tasks'][0])}"
-    if action in {"UpdateService", "DeleteService"}:
-        return f"service/{cluster}/{last(request['service'])}"
-    if action == "CreateService":
-        return f"service/{cluster}/{request['serviceName']}"
-    if action == "TagResource":
-        return str(request["resourceArn"]).split(":", 5)[5]
-    if action == "RegisterTaskDefinition":
-        return f"task-definition/{request['family']}:*"
-    return None
+    name = ECS_RESOURCES.get(action)
+    return name(request, last(request.get("cluster", "default"))) if name else None
+
+
+ECS_RESOURCES: dict[str, Callable[[dict[str, Any], str], str]] = {
+    "CreateService": lambda request, cluster: f"service/{cluster}/{request['serviceName']}",
+    "DeleteService": lambda request, cluster: f"service/{cluster}/{last(request['service'])}",
+    "DescribeServices": lambda request, cluster: f"service/{cluster}/{last(request['services'][0])}",
+    "DescribeTasks": lambda request, cluster: f"task/{cluster}/{last(request['tasks'][0])}",
+    "RegisterTaskDefinition": lambda request, _cluster: f"task-definition/{request['family']}:*",
+    "TagResource": lambda request, _cluster: str(request["resourceArn"]).split(":", 5)[5],
+    "UpdateService": lambda request, cluster: f"service/{cluster}/{last(request['service'])}",
+}
 
 
 def ecr_resource(_action: str, request: dict[str, Any]) -> str | None:

@@ -95,6 +95,8 @@ def test_poll(template: dict[str, Any]) -> None:
             ("*",),
             json.dumps({"ArnEquals": {"ecs:cluster": [f"{ECS}:cluster/production1"]}}),
         ),
+        (("ecs:DescribeServiceDeployments",), (f"{ECS}:service-deployment/production1/*",), None),
+        (("ecs:DescribeServiceRevisions",), (f"{ECS}:service-revision/production1/*",), None),
         (("ecs:DescribeServices",), (DOORMAN,), None),
         logs("PollStability"),
         XRAY,

@@ -6,7 +6,6 @@ import json
 import re
 import runpy
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +22,7 @@ from tests.infra.synthesis import CDK_JSON, ROOT, of_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
@@ -127,7 +127,7 @@ def test_every_key_is_told() -> None:
 
 
 def test_every_tag_on_a_revision_is_told() -> None:
-    written = re.findall(r'"(ecs-deploy:[a-z-]+)": ', (ROOT / "lambda/ecs_deploy/model.py").read_text())
+    written = re.findall(r'"(ecs-deploy:[a-z-]+)"', (ROOT / "lambda/ecs_deploy/model.py").read_text())
     assert written
     assert table("tag") == set(written)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tests.support.clock import Clock, RealClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Document = dict[str, Any]
 
@@ -103,6 +103,7 @@ class Deployment:
     tasks: list[Task] = field(default_factory=list)
     failed: int = 0
     drain_at: datetime | None = None
+    completed: datetime | None = None
 
 
 @dataclass
@@ -118,6 +119,9 @@ class Service:
     drain: float = 3
     last_completed: str = ""
     has_rollout_state: bool = True
+    strategy: str = "ROLLING"
+    bake_minutes: int = 0
+    shifts: list[Deployment] = field(default_factory=list)
     stopped: list[Task] = field(default_factory=list)
     events: list[Document] = field(default_factory=list)
     extra: Document = field(default_factory=dict)
@@ -144,7 +148,7 @@ class EcsModel:
         self.services: dict[tuple[str, str], Service] = {}
         self.clusters = {"production1"}
         self.images: set[tuple[str, str]] = set()
-        self.behaviours: dict[str, Behaviour] = {}
+        self.behaviours: dict[str, Behaviour | Iterator[Behaviour]] = {}
         self.refused: set[str] = set()
         self.calls: list[tuple[str, Document]] = []
         self.before_call: Callable[[str, Document], None] = lambda _action, _body: None
@@ -189,6 +193,8 @@ class EcsModel:
             "DescribeImages": self._describe_images,
             "ListTasks": self._list_tasks,
             "DescribeTasks": self._describe_tasks,
+            "DescribeServiceDeployments": self._describe_service_deployments,
+            "DescribeServiceRevisions": self._describe_service_revisions,
             "ListTaskDefinitions": self._list_task_definitions,
             "TagResource": self._tag_resource,
             "GetLogEvents": self._get_log_events,
@@ -250,7 +256,10 @@ class EcsModel:
         service = self.services.get((cluster, body["service"].rpartition("/")[2]))
         if service is None:
             raise AwsError("ServiceNotFoundException", "Service not found.")
-        self.start_deployment(service, self.revision(body["taskDefinition"]).document["taskDefinitionArn"])
+        arn = self.revision(body["taskDefinition"]).document["taskDefinitionArn"]
+        made = self.start_deployment(service, arn)
+        if service.strategy != "ROLLING" and made not in service.shifts:
+            service.shifts.append(made)
         return {"service": self._described(service)}
 
     def _describe_images(self, body: Document) -> Document:
@@ -259,6 +268,53 @@ class EcsModel:
         if (body["repositoryName"], version) not in self.images:
             raise AwsError("ImageNotFoundException", "The image does not exist within the repository.")
         return {"imageDetails": [{"repositoryName": body["repositoryName"]}]}
+
+    def _described_shift(self, service: Service) -> Document:
+        """What differs where traffic is shifted: a service deployment, and nothing to read in the deployments."""
+        if service.strategy == "ROLLING":
+            return {}
+        current = {"currentServiceDeployment": _shift_arn(service, service.shifts[-1])} if service.shifts else {}
+        return {"deployments": [], **current}
+
+    def _find_shift(self, arn: str) -> tuple[Service, Deployment]:
+        return next(
+            (service, each)
+            for service in self.services.values()
+            for each in service.shifts
+            if each.id.rpartition("/")[2] == arn.rpartition("/")[2]
+        )
+
+    def _describe_service_deployments(self, body: Document) -> Document:
+        service, shift = self._find_shift(body["serviceDeploymentArns"][0])
+        status, stage, reason = self._status_of_shift(service, shift)
+        return {
+            "serviceDeployments": [
+                {
+                    "serviceDeploymentArn": _shift_arn(service, shift),
+                    "createdAt": shift.created.timestamp(),
+                    "status": status,
+                    "lifecycleStage": stage,
+                    "statusReason": reason,
+                    "targetServiceRevision": {"arn": _shift_arn(service, shift, "service-revision")},
+                }
+            ]
+        }
+
+    def _describe_service_revisions(self, body: Document) -> Document:
+        _, shift = self._find_shift(body["serviceRevisionArns"][0])
+        return {"serviceRevisions": [{"taskDefinition": shift.revision}]}
+
+    def _status_of_shift(self, service: Service, shift: Deployment) -> tuple[str, str, str]:
+        """Status, stage and reason: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html."""
+        if shift.rollout_state == "FAILED" and service.breaker_rolls_back:
+            returned = service.primary.rollout_state == "COMPLETED"
+            return ("ROLLBACK_SUCCESSFUL" if returned else "ROLLBACK_IN_PROGRESS"), "CLEAN_UP", shift.reason
+        if shift.rollout_state == "FAILED" or (shift is not service.primary and shift.rollout_state == "IN_PROGRESS"):
+            return "STOPPED", "SCALE_UP", shift.reason
+        if shift.completed is None:
+            return "IN_PROGRESS", "SCALE_UP", ""
+        baked = self.clock.now() >= shift.completed + timedelta(minutes=service.bake_minutes)
+        return ("SUCCESSFUL", "CLEAN_UP", "") if baked else ("IN_PROGRESS", "BAKE_TIME", "")
 
     def _list_tasks(self, body: Document) -> Document:
         service = self.services[body["cluster"], body["serviceName"]]
@@ -370,10 +426,13 @@ class EcsModel:
             "pendingCount": sum(each["pendingCount"] for each in described),
             "taskDefinition": service.primary.revision,
             "deploymentConfiguration": {
-                "deploymentCircuitBreaker": {"enable": service.breaker, "rollback": service.breaker_rolls_back}
+                "strategy": service.strategy,
+                "bakeTimeInMinutes": service.bake_minutes,
+                "deploymentCircuitBreaker": {"enable": service.breaker, "rollback": service.breaker_rolls_back},
             },
             "deployments": described,
             "events": service.events,
+            **self._described_shift(service),
             **service.extra,
         }
 
@@ -395,6 +454,9 @@ class EcsModel:
             return
         if primary.rollout_state == "FAILED":
             return
+        for task in primary.tasks[service.desired :]:
+            primary.tasks.remove(task)
+            self._stop(service, task, "ServiceSchedulerInitiated", "Scaling activity initiated by a person", now)
         missing = service.desired - len(primary.tasks)
         for _ in range(missing):
             primary.tasks.append(Task(self._task_id(), primary.revision, now, self._behaviour(primary.revision)))
@@ -413,6 +475,7 @@ class EcsModel:
                     )
         if len(service.deployments) == 1:
             service.primary.rollout_state = "COMPLETED"
+            service.primary.completed = now
             service.primary.reason = f"ECS deployment {service.primary.id} completed."
             service.last_completed = service.primary.revision
 
@@ -433,7 +496,12 @@ class EcsModel:
 
     def _behaviour(self, revision: str) -> Behaviour:
         images = [each["image"] for each in self.revision(revision).document["containerDefinitions"]]
-        return next((self.behaviours[image] for image in images if image in self.behaviours), RUNS)
+        behaviour = next((self.behaviours[image] for image in images if image in self.behaviours), RUNS)
+        return behaviour if isinstance(behaviour, Behaviour) else next(behaviour)
+
+
+def _shift_arn(service: Service, shift: Deployment, kind: str = "service-deployment") -> str:
+    return f"{_ECS_ARN}:{kind}/{service.cluster}/{service.name}/{shift.id.rpartition('/')[2]}"
 
 
 def _threshold(service: Service) -> float:

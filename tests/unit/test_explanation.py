@@ -119,7 +119,7 @@ def failed(number: int, reason: str, exit_code: int | None = None) -> Task:
 
 def test_equal_reasons_are_counted_the_most_frequent_first() -> None:
     tasks = [failed(1, "rare"), *[failed(n, f"task {n:032x} broke", 1) for n in range(2, 5)]]
-    explained = diagnose(Evidence(None, tuple(tasks), ()), REVISION, ())
+    explained = diagnose(Evidence("said", tuple(tasks), ()), REVISION, ())
     assert explained.reasons[0].startswith("3 x stopped: EssentialContainerExited: task … broke")
     assert explained.reasons[1].startswith("1 x stopped")
 
@@ -133,7 +133,7 @@ def test_tasks_that_others_stopped_and_other_revisions_tasks_are_no_reason() -> 
 texts = st.text(max_size=900)
 
 
-@given(st.lists(texts, max_size=30), st.lists(texts, max_size=10), texts)
+@given(st.lists(texts, max_size=30), st.lists(texts, max_size=10), st.text(min_size=1, max_size=900))
 def test_reasons_are_never_too_long(reasons: list[str], lines: list[str], said: str) -> None:
     tasks = tuple(failed(n, reason) for n, reason in enumerate(reasons))
     events = tuple(Event(START, f"failed: {reason}") for reason in reasons)
