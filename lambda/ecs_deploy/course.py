@@ -88,7 +88,7 @@ def _seconds(started_at: datetime, now: datetime) -> float:
 def stopped(progress: Progress | None, error: str, message: str) -> Answer:
     """End badly because the deployer itself may not or cannot go on; says what it leaves behind."""
     if progress is None:
-        return fail(error, message)
+        return fail(error, f"{message} Nothing was changed.")
     if progress.phase == Phase.ROLLING_BACK and progress.failure:
         return rollback_failed(progress, progress.failure, [message])
     if progress.updated_at:
@@ -150,6 +150,14 @@ def after_poll(
     return _after_failure(progress, verdict, explanation)
 
 
+def after_deletion(progress: Progress) -> Answer:
+    """What follows when the service is not even described any more."""
+    gone = Verdict(Finding.GONE, "the service was deleted meanwhile")
+    if progress.failure:
+        return rollback_failed(progress, progress.failure, [str(gone.reason)])
+    return _after_failure(progress, gone, Explanation("", ()))
+
+
 def _after_failure(progress: Progress, verdict: Verdict, explanation: Explanation) -> Answer:
     failure = _failure(progress, verdict, explanation)
     if verdict.finding == Finding.ECS_ROLLED_BACK:
@@ -195,7 +203,7 @@ def rollback_failed(progress: Progress, failure: Failure, why: Sequence[str], se
 def _failure(progress: Progress, verdict: Verdict, explanation: Explanation) -> Failure:
     what = f"{short(progress.revision)} ({progress.image}) on {progress.service} of the cluster {progress.cluster}"
     if verdict.finding == Finding.GONE:
-        return Failure("DeploymentFailed", f"{what} did not become stable: {verdict.reason}.")
+        return Failure("DeploymentFailed", f"{what} did not become stable: {verdict.reason}.", (str(verdict.reason),))
     if verdict.finding == Finding.TIMED_OUT:
         message = f"{what} was not stable after {progress.timeout} seconds: {explanation.cause}"
         return Failure("DeploymentTimedOut", message, explanation.reasons)

@@ -248,9 +248,7 @@ def require_image(image: "ImageReference") -> None:
     except HTTPClientError as error:
         raise _translated(error) from error
     if not found:
-        raise ImageNotFound(
-            f"There is no image {image} in ECR. Nothing was changed. Push it, or correct the repository and the tag."
-        )
+        raise ImageNotFound(f"There is no image {image} in ECR. Push it, or correct the repository and the tag.")
 
 
 @cache
@@ -277,7 +275,7 @@ def _take_raw(response_dict: dict[str, Any], customized_response_dict: dict[str,
 
 def _service_not_found(cluster: str, service: str) -> ServiceNotFound:
     return ServiceNotFound(
-        f"There is no service {service} in the cluster {cluster} of this account and region. Nothing was changed. "
+        f"There is no service {service} in the cluster {cluster} of this account and region. "
         "Correct cluster and service in the request."
     )
 

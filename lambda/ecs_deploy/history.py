@@ -22,8 +22,7 @@ def newest_stable_before(in_use: TaskDefinition) -> TaskDefinition:
             return candidate
         replaced |= _replaced_by(candidate)
     raise NothingToRevertTo(
-        f"No revision before {short(in_use.arn)} is known to have been stable. Nothing was changed. "
-        "Name the one to deploy in revision."
+        f"No revision before {short(in_use.arn)} is known to have been stable. Name the one to deploy in revision."
     )
 
 

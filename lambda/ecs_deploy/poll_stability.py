@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from ecs_deploy import course, ecs, shell
 from ecs_deploy.course import Answer
-from ecs_deploy.errors import AwsUnavailable, DeployError
+from ecs_deploy.errors import AwsUnavailable, DeployError, ServiceNotFound
 from ecs_deploy.evidence import explain
 from ecs_deploy.model import Explanation, Progress, Service
 from ecs_deploy.request import Home
@@ -17,7 +17,10 @@ _NOTHING_TO_EXPLAIN = Explanation("", ())
 def handler(event: shell.Event, _home: Home) -> Answer:
     """Answer what follows from the state of the rollout."""
     progress = Progress.from_json(event["progress"]).polled()
-    service = ecs.describe_service(progress.cluster, progress.service)
+    try:
+        service = ecs.describe_service(progress.cluster, progress.service)
+    except ServiceNotFound:
+        return course.after_deletion(progress)
     progress, verdict = _judge(progress, service)
     if verdict.finding == Finding.TASKS_KEEP_FAILING:
         verdict = settle(ecs.describe_tasks(progress.cluster, progress.service), progress.target)

@@ -74,9 +74,9 @@ def _existing(name: str) -> TaskDefinition:
     try:
         old = ecs.describe_task_definition(name)
     except DeploymentFailed as error:
-        raise InvalidRequest(f"The revision {name} cannot be deployed, nothing was changed. {error.message}") from error
+        raise InvalidRequest(f"The revision {name} cannot be deployed. {error.message}") from error
     if old.document.get("status") == "INACTIVE":
-        raise InvalidRequest(f"The revision {name} is INACTIVE. Nothing was changed. Name one that is registered.")
+        raise InvalidRequest(f"The revision {name} is INACTIVE. Name one that is registered.")
     return old
 
 

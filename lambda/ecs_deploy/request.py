@@ -81,8 +81,7 @@ def parse(document: object, home: Home) -> Request:
     """Check the input of an execution; raises `InvalidRequest`, which names every wrong key at once."""
     if not isinstance(document, dict):
         raise InvalidRequest(
-            f"The request must be a JSON object with cluster, service and image, not {_quote(document)}. "
-            "Nothing was changed."
+            f"The request must be a JSON object with cluster, service and image, not {_quote(document)}."
         )
     reader = _Reader(document, home)
     unknown = sorted(set(document) - reader.KEYS)
@@ -96,7 +95,7 @@ def parse(document: object, home: Home) -> Request:
         reader.push(),
     )
     if reader.problems or wanted is None:
-        raise InvalidRequest("The request is not valid, nothing was changed. " + "; ".join(reader.problems) + ".")
+        raise InvalidRequest("The request is not valid. " + "; ".join(reader.problems) + ".")
     return Request(cluster, service, wanted, *request)
 
 

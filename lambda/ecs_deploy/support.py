@@ -11,11 +11,9 @@ def require_supported(service: Service) -> None:
     """
     what = f"The service {service.name} of the cluster {service.cluster}"
     if not service.is_active:
-        raise UnsupportedService(
-            f"{what} is {service.status}. Nothing was changed. Create it again, then deploy to it."
-        )
+        raise UnsupportedService(f"{what} is {service.status}. Create it again, then deploy to it.")
     if service.controller != "ECS":
         raise UnsupportedService(
             f"{what} has the deployment controller {service.controller}; only services with the controller ECS can be "
-            "served. Nothing was changed. Deploy it with the controller's own tool."
+            "served. Deploy it with the controller's own tool."
         )

@@ -71,7 +71,7 @@ def tags_for(tags: Mapping[str, str], marks: Mapping[str, str]) -> dict[str, str
     if len(kept) + own > MOST_TAGS:
         raise UnsupportedService(
             f"The task definition has {len(kept)} tags and the deployer needs {own} of the {MOST_TAGS} that ECS "
-            f"allows. Nothing was changed. Untag it of {len(kept) + own - MOST_TAGS} or more, and start again."
+            f"allows. Untag it of {len(kept) + own - MOST_TAGS} or more, and start again."
         )
     return {**kept, **marks}
 
@@ -106,8 +106,8 @@ def _parse(text: object) -> ImageReference | None:
 def _no_match(containers: list[dict[str, Any]], image: ImageReference, container: str | None) -> str:
     there = ", ".join(f"{each['name']} ({each.get('image', 'no image')})" for each in containers)
     if container:
-        return f"There is no container {container} in the task definition. Nothing was changed. There are: {there}."
+        return f"There is no container {container} in the task definition. There are: {there}."
     return (
-        f"No container uses the image {image.name}. Nothing was changed. There are: {there}. "
+        f"No container uses the image {image.name}. There are: {there}. "
         "Name one of these repositories in image, with its registry, or the container to change in container."
     )

@@ -102,7 +102,6 @@ WRONG: list[tuple[tuple[str, ...], list[Any]]] = [
 def test_each_wrong_key_is_named(key: str, value: Any) -> None:
     message = refusal({**VALID, key: value})
     assert f"{key}" in message
-    assert "othing was changed" in message
     assert len(message) < 500
 
 

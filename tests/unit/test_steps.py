@@ -241,6 +241,25 @@ def test_somebody_elses_change_is_respected(model: EcsModel, service: Service, c
     assert model.writes == ["RegisterTaskDefinition", "UpdateService"]
 
 
+@pytest.mark.parametrize("extra", [{"status": "DRAINING"}, {"status": "INACTIVE", "deployments": []}, None])
+def test_a_service_that_is_deleted_meanwhile(
+    model: EcsModel, service: Service, clock: Clock, extra: dict[str, Any] | None
+) -> None:
+    def delete(action: str, _body: dict[str, Any]) -> None:
+        if action == "UpdateService" and extra:
+            service.extra = extra
+        elif action == "UpdateService":
+            model.services.clear()
+
+    model.after_call = delete
+    end = execute(REQUEST, clock)
+    assert end.error == "DeploymentFailed"
+    assert end.cause
+    assert end.cause["rolledBack"] is None
+    assert end.cause["reasons"]
+    assert model.called("UpdateService") == ["UpdateService"]
+
+
 def test_an_older_push_that_comes_late_changes_nothing(model: EcsModel, service: Service, clock: Clock) -> None:
     newer = {"id": "newer", "time": "2026-01-31T11:59:00Z"}
     older = {"id": "older", "time": "2026-01-31T11:58:00Z"}
