@@ -8,7 +8,7 @@ from aws_cdk import Acknowledgment, App, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from infra.permissions import ANY_REPOSITORY, OF_A_CLUSTER
-from infra.workflow import POLL, REGISTER, UPDATE
+from infra.workflow import POLL, REGISTER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,11 +32,12 @@ def acknowledge(
 ) -> None:
     """Acknowledge the findings that AWS leaves no way round."""
     account = "<AWS::Region>:<AWS::AccountId>"
-    for step, made in steps.items():
-        reason = "X-Ray knows no resources."
-        if step is not UPDATE:
-            reason += " Nor do DescribeTaskDefinition and ListTaskDefinitions; tasks are limited to the clusters."
-        _wildcard(made.role, "*", reason)
+    for made in steps.values():
+        _wildcard(
+            made.role,
+            "*",
+            "X-Ray, DescribeTaskDefinition and ListTaskDefinitions know no resources, tasks are limited to clusters.",
+        )
     register = steps[REGISTER].role
     for role in (register, steps[POLL].role):
         _wildcard(

@@ -87,7 +87,7 @@ def fixed(step: Step) -> list[PolicyStatement]:
                 conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
             ),
         ],
-        UPDATE: [],
+        UPDATE: [describe],
         POLL: [describe, mark, PolicyStatement(actions=["logs:GetLogEvents"], resources=[log_streams])],
     }
     return statements[step]

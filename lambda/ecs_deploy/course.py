@@ -141,13 +141,15 @@ def after_poll(
     progress = progress.heard(verdict.reason)
     if verdict.finding in {Finding.IN_PROGRESS, Finding.ECS_IS_ROLLING_BACK}:
         return wait(progress, now)
+    if verdict.finding == Finding.OVERTAKEN:
+        return update(progress.insisting())
     if verdict.finding == Finding.DISPLACED:
         return succeed(Outcome.SUPERSEDED, progress, now)
     if progress.phase == Phase.ROLLING_BACK and progress.failure:
         return _after_rollback(progress, progress.failure, verdict, explanation, service)
     if verdict.finding == Finding.STABLE:
         return succeed(Outcome.DEPLOYED, progress, now)
-    return _after_failure(progress, verdict, explanation)
+    return _after_failure(progress, verdict, explanation, service)
 
 
 def after_deletion(progress: Progress) -> Answer:
@@ -158,10 +160,12 @@ def after_deletion(progress: Progress) -> Answer:
     return _after_failure(progress, gone, Explanation("", ()))
 
 
-def _after_failure(progress: Progress, verdict: Verdict, explanation: Explanation) -> Answer:
+def _after_failure(
+    progress: Progress, verdict: Verdict, explanation: Explanation, service: Service | None = None
+) -> Answer:
     failure = _failure(progress, verdict, explanation)
-    if verdict.finding == Finding.ECS_ROLLED_BACK:
-        message = f"{failure.message} The service is back on {short(progress.replaced)}, by ECS itself or by a person."
+    if verdict.finding == Finding.ECS_ROLLED_BACK and service:
+        message = f"{failure.message} The service is back on {short(service.in_use)}, by ECS itself or by a person."
         return fail(failure.error, message, reasons=failure.reasons, progress=progress, rolled_back=True)
     if verdict.finding == Finding.GONE:
         return fail(failure.error, failure.message, reasons=failure.reasons, progress=progress)

@@ -26,7 +26,7 @@ from ecs_deploy.errors import (
     ServiceNotFound,
     UnsupportedService,
 )
-from ecs_deploy.model import Service, ServiceDeployment, Task
+from ecs_deploy.model import Marks, Service, ServiceDeployment, Task, family, number
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
@@ -70,6 +70,11 @@ class TaskDefinition:
     arn: str
     document: dict[str, Any]
     tags: dict[str, str]
+
+    @property
+    def marks(self) -> Marks | None:
+        """What the deployer noted on it, if it is the deployer's."""
+        return Marks.read(self.arn, self.tags)
 
 
 def describe_service(cluster: str, service: str) -> Service:
@@ -185,14 +190,12 @@ def revisions_before(revision: str, most: int) -> list[str]:
     Raises `AccessDenied`, `AwsUnavailable`, `DeploymentFailed`.
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitions.html
     """
-    prefix, _, number = revision.rpartition(":")
     pages = connect().get_paginator("list_task_definitions")
-    family = prefix.rpartition("/")[2]
     earlier: list[str] = []
     try:
-        for page in pages.paginate(familyPrefix=family, status="ACTIVE", sort="DESC"):
-            arns = [arn.rpartition(":") for arn in page["taskDefinitionArns"]]
-            earlier += [f"{start}:{each}" for start, _, each in arns if start == prefix and int(each) < int(number)]
+        for page in pages.paginate(familyPrefix=family(revision), status="ACTIVE", sort="DESC"):
+            same_family = (arn for arn in page["taskDefinitionArns"] if family(arn) == family(revision))
+            earlier += [arn for arn in same_family if number(arn) < number(revision)]
             if len(earlier) >= most:
                 break
     except (ClientError, HTTPClientError) as error:

@@ -26,6 +26,7 @@ class Deployment:
     failed_tasks: int
     rollout_state: str | None
     rollout_reason: str | None
+    created_at: datetime | None
 
     @classmethod
     def described(cls, document: Mapping[str, Any]) -> Self:
@@ -39,6 +40,7 @@ class Deployment:
             failed_tasks=document.get("failedTasks", 0),
             rollout_state=document.get("rolloutState"),
             rollout_reason=document.get("rolloutStateReason"),
+            created_at=document.get("createdAt"),
         )
 
 
@@ -163,6 +165,12 @@ class Service:
         return next(each for each in self.deployments if each.status == "PRIMARY")
 
     @property
+    def displaced(self) -> str | None:
+        """The revision that was in use until the one that is took its place, while any of its deployment is left."""
+        active = [each for each in self.deployments if each.status == "ACTIVE" and each.created_at]
+        return max(active, key=lambda each: str(each.created_at)).revision if active else None
+
+    @property
     def proven(self) -> str:
         """The revision to return to: the newest that reached a steady state, else the one in use.
 
@@ -202,40 +210,6 @@ class ServiceDeployment:
     revision: str
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """What the deployer remembers, as tags on the revision it registered."""
-
-    request: str
-    execution: str
-    requested_at: datetime
-    started_at: datetime
-    replaces: str
-
-    def as_tags(self) -> dict[str, str]:
-        return {
-            "ecs-deploy:request": self.request,
-            "ecs-deploy:execution": self.execution,
-            "ecs-deploy:requested-at": instant(self.requested_at),
-            "ecs-deploy:started-at": instant(self.started_at),
-            "ecs-deploy:replaces": self.replaces,
-        }
-
-    @classmethod
-    def read(cls, tags: Mapping[str, str]) -> Self | None:
-        """The marks among a revision's tags, or None where the deployer did not write them, or not like this."""
-        try:
-            return cls(
-                tags["ecs-deploy:request"],
-                tags["ecs-deploy:execution"],
-                datetime.fromisoformat(tags["ecs-deploy:requested-at"]),
-                datetime.fromisoformat(tags["ecs-deploy:started-at"]),
-                tags["ecs-deploy:replaces"],
-            )
-        except (KeyError, ValueError):
-            return None
-
-
 class Proof(StrEnum):
     """What a deployment of a revision showed."""
 
@@ -264,11 +238,68 @@ def short(revision: str) -> str:
     return revision.rpartition("/")[2]
 
 
+def family(revision: str) -> str:
+    """The family in a revision's ARN."""
+    return short(revision).rpartition(":")[0]
+
+
+def number(revision: str) -> int:
+    """The number in a revision's ARN; ECS counts each family up by one."""
+    return int(revision.rpartition(":")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What the deployer remembers, as tags on the revision it registered."""
+
+    service: str
+    request: str
+    execution: str
+    requested_at: datetime
+    started_at: datetime
+    replaces: str
+
+    def as_tags(self) -> dict[str, str]:
+        return {
+            "ecs-deploy:service": self.service,
+            "ecs-deploy:request": self.request,
+            "ecs-deploy:execution": self.execution,
+            "ecs-deploy:requested-at": instant(self.requested_at),
+            "ecs-deploy:started-at": instant(self.started_at),
+            "ecs-deploy:replaces": self.replaces,
+        }
+
+    @classmethod
+    def read(cls, revision: str, tags: Mapping[str, str]) -> Self | None:
+        """The marks among a revision's tags, or None where the deployer did not write them, or not to this revision.
+
+        A copy of a revision that has shown what it is, as the console's "create new revision" makes, is a person's.
+        """
+        if tags.get(_PROOF_TAG, short(revision)).partition(" ")[0] != short(revision):
+            return None
+        try:
+            return cls(
+                tags["ecs-deploy:service"],
+                tags["ecs-deploy:request"],
+                tags["ecs-deploy:execution"],
+                datetime.fromisoformat(tags["ecs-deploy:requested-at"]),
+                datetime.fromisoformat(tags["ecs-deploy:started-at"]),
+                tags["ecs-deploy:replaces"],
+            )
+        except (KeyError, ValueError):
+            return None
+
+
+# Each time an older execution came late and died before it could give back what it displaced.
+MOST_TIMES_INSISTED = 3
+
+
 class Phase(StrEnum):
     """What the deployer is doing to the service."""
 
     DEPLOYING = "DEPLOYING"
     ROLLING_BACK = "ROLLING_BACK"
+    GIVING_BACK = "GIVING_BACK"
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,9 +323,10 @@ class Failure:
 class Progress:
     """A deployment on its way, handed from state to state as JSON.
 
-    `revision` is the new one and `replaced` the one to return to (ARNs), `deployment` the id that UpdateService
-    answered, `updated_at` when it did, `reason` what ECS last said against it. Times are ISO 8601 in UTC, `timeout` and
-    `bake_time`, which comes on top, are seconds.
+    `revision` is the new one, `base` the one it was made from, `replaced` the one to return to, and `given_back` one
+    that was displaced and must not be (all ARNs). `deployment` is the id that UpdateService answered, `updated_at` when
+    it did, `reason` what ECS last said against it. Times are ISO 8601 in UTC, `timeout` and `bake_time`, which comes on
+    top, are seconds.
     """
 
     execution: str
@@ -302,10 +334,15 @@ class Progress:
     service: str
     image: str
     revision: str
+    base: str
     replaced: str
     timeout: int
     rollback: bool
+    request: str
+    requested_at: str
     started_at: str
+    given_back: str = ""
+    insisted: int = 0
     phase: str = Phase.DEPLOYING
     deployment: str = ""
     updated_at: str = ""
@@ -335,12 +372,33 @@ class Progress:
     @property
     def target(self) -> str:
         """The revision that the service shall run in this phase."""
-        return self.revision if self.phase == Phase.DEPLOYING else self.replaced
+        targets = {Phase.DEPLOYING: self.revision, Phase.ROLLING_BACK: self.replaced}
+        return targets.get(Phase(self.phase), self.given_back)
 
     @property
-    def other(self) -> str:
-        """The revision that the target takes the place of."""
-        return self.replaced if self.phase == Phase.DEPLOYING else self.revision
+    def marks(self) -> Marks:
+        """The place of this execution in the order of requests."""
+        return Marks(
+            f"{self.cluster}/{self.service}",
+            self.request,
+            self.execution,
+            datetime.fromisoformat(self.requested_at),
+            datetime.fromisoformat(self.started_at),
+            self.replaced,
+        )
+
+    @property
+    def before(self) -> set[str]:
+        """The revisions that the target takes the place of."""
+        return {self.base, self.replaced} if self.phase == Phase.DEPLOYING else {self.revision}
+
+    @property
+    def may_insist(self) -> bool:
+        """Whether the revision may be brought in once more: not while returning, and not without end."""
+        return self.phase == Phase.DEPLOYING and self.insisted < MOST_TIMES_INSISTED
+
+    def insisting(self) -> Self:
+        return replace(self, insisted=self.insisted + 1)
 
     def updated(self, service: Service, now: datetime) -> Self:
         """After UpdateService has answered `service`.
@@ -362,6 +420,13 @@ class Progress:
 
     def rolling_back(self, failure: Failure) -> Self:
         return replace(self, phase=Phase.ROLLING_BACK, deployment="", updated_at="", reason=None, failure=failure)
+
+    def giving_back(self, revision: str) -> Self:
+        return replace(self, phase=Phase.GIVING_BACK, given_back=revision)
+
+    def expects(self, displaced: str) -> bool:
+        """Whether it is no surprise that an update takes the place of this revision."""
+        return displaced in {self.base, self.replaced, self.revision, self.given_back}
 
 
 def tag_value(text: str) -> str:

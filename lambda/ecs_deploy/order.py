@@ -21,9 +21,19 @@ def standing(theirs: Marks | None, mine: Marks) -> Standing:
         return Standing.OLDER
     if theirs.execution == mine.execution:
         return Standing.OWN
-    if theirs.request == mine.request:
+    if (theirs.service, theirs.request) == (mine.service, mine.request):
         return Standing.SAME_REQUEST
     return Standing.NEWER if _rank(theirs) > _rank(mine) else Standing.OLDER
+
+
+def yields(mine: Marks | None, theirs: Marks | None) -> bool:
+    """Whether one revision must leave another in place that was put there unexpectedly.
+
+    Without marks it is a person's or Terraform's, made while the deployment was on its way: it goes first.
+    """
+    if theirs is None or mine is None:
+        return theirs is None
+    return standing(theirs, mine) in {Standing.NEWER, Standing.SAME_REQUEST}
 
 
 def _rank(marks: Marks) -> tuple[datetime, datetime, str]:

@@ -6,7 +6,8 @@ from ecs_deploy import course, ecs, shell
 from ecs_deploy.course import Answer
 from ecs_deploy.errors import AwsUnavailable, DeployError, ServiceNotFound
 from ecs_deploy.evidence import explain
-from ecs_deploy.model import Explanation, Progress, Service
+from ecs_deploy.model import Explanation, Marks, Progress, Service
+from ecs_deploy.order import yields
 from ecs_deploy.request import Home
 from ecs_deploy.verdict import Finding, Verdict, is_ours, judge, judge_before_ours, judge_shift, settle
 
@@ -24,12 +25,22 @@ def handler(event: shell.Event, _home: Home) -> Answer:
     progress, verdict = _judge(progress, service)
     if verdict.finding == Finding.TASKS_KEEP_FAILING:
         verdict = settle(ecs.describe_tasks(progress.cluster, progress.service), progress.target)
+    if (
+        verdict.finding == Finding.DISPLACED
+        and progress.may_insist
+        and not yields(progress.marks, _marks_in_use(service))
+    ):
+        verdict = Verdict(Finding.OVERTAKEN, verdict.reason)
     shell.logger.info("Polled", finding=verdict.finding.name, reason=verdict.reason, polls=progress.polls)
     shell.logger.debug("Deployments", deployments=[asdict(each) for each in service.deployments])
     said = verdict.reason or progress.reason or "the service gives no reason"
     explanation = explain(progress, service, said) if course.is_failure(verdict) else _NOTHING_TO_EXPLAIN
     _mark(progress.revision, course.mark(progress, verdict))
     return course.after_poll(progress, verdict, explanation, service, shell.now())
+
+
+def _marks_in_use(service: Service) -> Marks | None:
+    return ecs.describe_task_definition(service.in_use).marks
 
 
 def _judge(progress: Progress, service: Service) -> tuple[Progress, Verdict]:
@@ -40,7 +51,7 @@ def _judge(progress: Progress, service: Service) -> tuple[Progress, Verdict]:
             service,
             deployment=progress.deployment,
             revision=progress.target,
-            replaced=progress.other,
+            before=progress.before,
             overdue=now >= progress.deadline,
         )
     arn = progress.deployment or service.service_deployment

@@ -3,7 +3,7 @@
 "One deployment is left" and "running equals desired" are also true after ECS has rolled back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -16,7 +16,10 @@ FAILED_TASKS_OF_A_CRASH_LOOP = 3
 
 
 class Finding(Enum):
-    """What a look at the service says of the deployment that is followed."""
+    """What a look at the service says of the deployment that is followed.
+
+    DISPLACED: another revision is in use; OVERTAKEN: it is one that was asked for earlier and came late.
+    """
 
     IN_PROGRESS = auto()
     TASKS_KEEP_FAILING = auto()
@@ -26,6 +29,7 @@ class Finding(Enum):
     ECS_ROLLED_BACK = auto()
     TIMED_OUT = auto()
     DISPLACED = auto()
+    OVERTAKEN = auto()
     GONE = auto()
 
 
@@ -37,8 +41,11 @@ class Verdict:
     reason: str | None = None
 
 
-def judge(service: Service, *, deployment: str, revision: str, replaced: str, overdue: bool) -> Verdict:
-    """Judge the deployment with this id, which brings in `revision` for `replaced`; `overdue` past its deadline."""
+def judge(service: Service, *, deployment: str, revision: str, before: Collection[str], overdue: bool) -> Verdict:
+    """Judge the deployment with this id, which brings in `revision`; `overdue` past its deadline.
+
+    `before` are the revisions that ran or rolled out before it: ECS may return to any of them.
+    """
     if not service.is_active:
         return Verdict(Finding.GONE, f"the service is {service.status}")
     primary = service.primary
@@ -48,7 +55,7 @@ def judge(service: Service, *, deployment: str, revision: str, replaced: str, ov
     # UpdateService is idempotent for the revision that is PRIMARY already, so ours may carry another id.
     if primary.revision == revision:
         return _judge_primary(service, primary, overdue=overdue)
-    if primary.revision == replaced or (mine and mine.rollout_state == "FAILED" and service.rolls_back_itself):
+    if primary.revision in before or (mine and mine.rollout_state == "FAILED" and service.rolls_back_itself):
         return _judge_return(primary, mine, overdue=overdue)
     return Verdict(Finding.DISPLACED, f"{primary.revision} is what the service was told to run meanwhile")
 

@@ -79,6 +79,7 @@ def test_register(template: dict[str, Any]) -> None:
 
 def test_update(template: dict[str, Any]) -> None:
     assert role(template, "UpdateServiceRole") == [
+        DESCRIBE,
         (("ecs:DescribeServices", "ecs:UpdateService"), (DOORMAN,), None),
         logs("UpdateService"),
         XRAY,

@@ -75,6 +75,7 @@ def test_what_the_deployer_remembers_stands_in_tags(model: EcsModel, service: Se
     assert end.output
     assert model.tags(service.primary.revision) == {
         "team": "door",
+        "ecs-deploy:service": "production1/doorman-service",
         "ecs-deploy:request": "6a7e8feb-b491",
         "ecs-deploy:execution": "arn:aws:states:eu-west-1:123456789012:execution:EcsDeploy:pushed",
         "ecs-deploy:requested-at": "2026-01-31T11:59:58.000Z",
@@ -279,6 +280,54 @@ def test_the_same_push_event_again_changes_nothing(model: EcsModel, service: Ser
     assert again.output
     assert again.output["outcome"] == "DUPLICATE"
     assert model.writes == DEPLOYED
+
+
+def test_the_same_push_event_after_it_ended_badly_changes_nothing(
+    model: EcsModel, service: Service, clock: Clock
+) -> None:
+    push = {"id": "event", "time": "2026-01-31T11:59:00Z"}
+    model.behaviours[NEW_IMAGE] = CRASHES
+    assert execute({**REQUEST, "push": push}, clock, name="one").error == "DeploymentFailed"
+    writes = list(model.writes)
+    again = execute({**REQUEST, "push": push}, clock, name="two")
+    assert again.output
+    assert again.output["outcome"] == "DUPLICATE"
+    assert model.writes == writes
+
+
+def test_a_late_and_older_revision_of_ours_is_overtaken_again(model: EcsModel, service: Service, clock: Clock) -> None:
+    """The execution that brought it in died before it could give back what it displaced."""
+    first = service.primary.revision
+    execute({**REQUEST, "push": {"id": "old", "time": "2026-01-31T11:00:00Z"}}, clock, name="old")
+    old = service.primary.revision
+    model.start_deployment(service, first)
+    clock.advance(60)
+    late = False
+
+    def update_late(action: str, _body: dict[str, Any]) -> None:
+        nonlocal late
+        if action == "UpdateService" and not late:
+            late = True
+            model.start_deployment(service, old)
+
+    model.after_call = update_late
+    end = execute({**REQUEST, "push": {"id": "new", "time": "2026-01-31T11:59:00Z"}}, clock, name="new")
+    assert end.output
+    assert end.output["outcome"] == "DEPLOYED"
+    assert service.primary.revision == end.output["revision"]
+
+
+def test_a_copy_of_our_revision_is_a_persons(model: EcsModel, service: Service, clock: Clock) -> None:
+    push = {"id": "event", "time": "2026-01-31T11:59:00Z"}
+    execute({**REQUEST, "push": push}, clock, name="one")
+    ours = model.revision(service.primary.revision)
+    copied = model.add_revision(ours.document, model.tags(service.primary.revision))
+    model.start_deployment(service, copied)
+    clock.advance(60)
+    # Read as the push's own revision it would be a duplicate.
+    again = execute({**REQUEST, "push": {**push, "time": "2026-01-31T11:59:30Z"}}, clock, name="two")
+    assert again.output
+    assert again.output["outcome"] == "DEPLOYED"
 
 
 class Fault:

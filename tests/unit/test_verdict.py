@@ -28,7 +28,7 @@ def verdict(
         "deployments": deployments,
         **service,
     }
-    return judge(Service.described(described), deployment=followed, revision=NEW, replaced=OLD, overdue=overdue)
+    return judge(Service.described(described), deployment=followed, revision=NEW, before={OLD}, overdue=overdue)
 
 
 BREAKER: dict[str, Any] = {"deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": True, "rollback": False}}}
