@@ -7,17 +7,18 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit infra workflow bench synth diff deploy picture format lock clean
+.PHONY: help setup demo test check unit infra workflow e2e bench synth diff deploy picture format lock clean
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' Makefile
 
 setup: .venv/.installed .venv-emulator/.installed node_modules/.installed ## install everything, pinned, inside this folder
 
 demo: setup ## a push becomes a deployment on this machine, without AWS
-	@python -m local.demo
+	@mkdir -p .build
+	@python -m local.demo 2>.build/demo.log || { status=$$?; tail -n 40 .build/demo.log >&2; exit $$status; }
 
-test: check unit infra workflow ## everything that CI runs
+test: check unit infra workflow ## all of these: check, unit, infra, workflow
 
 check: setup ## lint, format, types, import rules
 	ruff check .
@@ -33,6 +34,9 @@ infra: setup ## the stack: template, permissions, rules, workflow definition
 
 workflow: setup ## the stack on the emulator, from push to outcome
 	pytest tests/workflow
+
+e2e: setup ## the stack with real containers; needs a Docker engine and a static busybox
+	pytest tests/e2e
 
 bench: setup ## start-up of the functions and the size of their asset
 	python -m tests.bench

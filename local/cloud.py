@@ -85,7 +85,7 @@ class LocalCloud:
         wait_scale: how long Wait states and retries take, as a factor.
         start_seconds: what a task takes from its start to RUNNING, half of it to pull its image.
         enforce: hold the functions to the policies of their roles, once the stack is deployed.
-        docker: run real containers with the Docker engine of this machine.
+        docker: run real containers with the Docker engine of this machine, of images pushed to the emulator.
         verbose: log what the emulator and the functions do to standard error.
         stop: when set during the start, the start ends with `processes.StoppedError`.
 

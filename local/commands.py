@@ -47,7 +47,7 @@ def parse() -> argparse.Namespace:
     up.add_argument(
         "--enforce", action="store_true", help="hold the functions to the policies of their roles, as AWS does"
     )
-    up.add_argument("--docker", action="store_true", help="run real containers instead of simulated ones")
+    up.add_argument("--docker", action="store_true", help="run real containers, of images pushed by `docker push`")
     up.add_argument("--verbose", action="store_true", help="log what the emulator and the functions do")
     up.set_defaults(command=run_up)
 

@@ -54,6 +54,7 @@ def main() -> int:
     """Run the demo; answers its exit status."""
     # Both end the block of the emulator, which leaves nothing running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    console.print("Starting AWS on this machine and deploying the stack to it (its log: .build/demo.log) …")
     try:
         with LocalCloud([TARGET], start_seconds=1.0, enforce=True) as cloud:
             Demo(cloud).run()

@@ -30,6 +30,8 @@ def emulator(state: Path, account: str, *, wait_scale: float, verbose: bool, doc
         **endpoints,
         "MINISTACK_HOST": "127.0.0.1",
         "MINISTACK_REGION": REGION,
+        # Whoever does not sign, as the container tools at the registry, means this account.
+        "MINISTACK_ACCOUNT_ID": account,
         "SFN_WAIT_SCALE": str(wait_scale),
         "LOG_LEVEL": log_level,
         "STATE_DIR": str(state / "persisted"),

@@ -45,10 +45,6 @@ class NotFoundError(Exception):
     """No container has this id."""
 
 
-class NoDockerError(Exception):
-    """Real containers were asked for and cannot be had."""
-
-
 def declare(seams: Seams) -> None:
     """Name what the emulator must still have for the stand-in to take part."""
     seams.call(ECS, "_get_docker")
@@ -57,24 +53,13 @@ def declare(seams: Seams) -> None:
 def simulate(start_seconds: float, is_wanted: Callable[[str], bool]) -> None:
     """Give the emulator's ECS the stand-in as its Docker client.
 
-    Only `docker.errors` becomes importable, and nothing else of the SDK: the emulator must find no other client.
+    Only `docker.errors` is importable, and nothing else of the SDK: the emulator must find no other client.
     """
+    sys.modules["docker"] = None  # type: ignore[assignment]
     errors = types.ModuleType("docker.errors")
     errors.ImageNotFound = ImageNotFoundError  # type: ignore[attr-defined]
     sys.modules["docker.errors"] = errors
     importlib.import_module(ECS)._docker = Engine(start_seconds / 2, start_seconds / 2, is_wanted)  # type: ignore[attr-defined]
-
-
-def require_docker() -> None:
-    """Check that real containers can be run. Raises NoDockerError with what is missing."""
-    try:
-        docker = importlib.import_module("docker")
-    except ImportError:
-        raise NoDockerError("--docker needs the Docker SDK: .venv-emulator/bin/pip install docker") from None
-    try:
-        docker.from_env().ping()
-    except Exception as problem:  # noqa: BLE001 - the SDK raises what its transport raises
-        raise NoDockerError(f"--docker needs a Docker engine: {problem}") from None
 
 
 class Container:

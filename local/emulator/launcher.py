@@ -23,6 +23,7 @@ from local.emulator import (
     containers,
     deployments,
     ecr,
+    engine,
     eventbridge,
     functions,
     permissions,
@@ -46,8 +47,8 @@ def main() -> None:
     # The emulator reads them when it is imported.
     os.environ |= {"GATEWAY_PORT": str(listener.getsockname()[1]), "AWS_ENDPOINT_URL": endpoint}
     try:
-        prepare(state, start_seconds=arguments.start_seconds, docker=arguments.docker)
-    except (SeamError, containers.NoDockerError) as problem:
+        prepare(state, endpoint, start_seconds=arguments.start_seconds, docker=arguments.docker)
+    except (SeamError, engine.NoDockerError) as problem:
         sys.exit(f"error: {problem}")
     tell(state, endpoint)
     threading.Thread(target=end_with_parent, args=(state,), daemon=True).start()
@@ -64,8 +65,8 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(state: Path, *, start_seconds: float, docker: bool) -> None:
-    """Change the emulator. Raises SeamError."""
+def prepare(state: Path, endpoint: str, *, start_seconds: float, docker: bool) -> None:
+    """Change the emulator. Raises SeamError or NoDockerError."""
     seams = Seams()
     functions.declare(seams, state)
     ecr.declare(seams)
@@ -74,10 +75,11 @@ def prepare(state: Path, *, start_seconds: float, docker: bool) -> None:
     eventbridge.declare(seams)
     stepfunctions.declare(seams)
     containers.declare(seams)
+    engine.declare(seams)
     permissions.declare(seams)
     seams.install()
     if docker:
-        containers.require_docker()
+        engine.connect(endpoint)
     else:
         containers.simulate(start_seconds, deployments.is_wanted)
 
@@ -102,6 +104,7 @@ async def serve(listener: socket.socket, state: Path) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, enforce, state)
     await hypercorn.serve(application.app, config, shutdown_trigger=stopping.wait)
     functions.stop_workers()
+    engine.close()
     # Executions and schedulers are threads that have nothing to finish.
     os._exit(0)
 
@@ -115,6 +118,8 @@ def enforce(state: Path) -> None:
 def end_with_parent(state: Path) -> None:
     """Wait for the end of standard input. A parent that was killed cannot clean up after itself."""
     sys.stdin.buffer.read()
+    # Containers are children of the engine: no signal reaches them.
+    engine.close()
     # Executions that still run start new workers: all of the group must be gone before its files are.
     command = ["sh", "-c", 'sleep 1; rm -rf -- "$0"', str(state)]
     subprocess.Popen(command, start_new_session=True)  # noqa: S603

@@ -1,12 +1,13 @@
 """Functions may do what the policies of their roles allow, and nothing else.
 
 The emulator enforces IAM, but only the deployed functions are to be held to it: the CDK deploys before it is switched
-on. It also has to be told which resource an ECS or ECR request is about, and which cluster.
+on. It also has to be told which resource a request to ECS or ECR is about, and which cluster, and which log is read.
 
 The actions that a request implies (iam:PassRole, ecs:TagResource) are not looked at.
 
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ PARAMETERS = ("service", "method", "path", "headers", "body", "query_params", "r
 
 
 def declare(seams: Seams) -> None:
-    """Name the resources of ECS and ECR."""
+    """Name the resources of ECS, ECR and the logs."""
     seams.call(functions.RUNTIME, "execution_credentials", "config")
     seams.call(SCOPE, "get_region")
     seams.call(SCOPE, "get_account_id")
@@ -55,11 +56,12 @@ def extract_resource(original: Function) -> Function:
         region: str,
         account_id: str,
     ) -> str:
-        find = {"ecs": ecs_resource, "ecr": ecr_resource}.get(service)
+        action = headers.get("x-amz-target", "").rpartition(".")[2]
+        known = {"ecs": ecs_resource, "ecr": ecr_resource}
+        find = log_stream if action == "GetLogEvents" else known.get(service)
         if not find or not body:
             arn: str = original(service, method, path, headers, body, query_params, region, account_id)
             return arn
-        action = headers.get("x-amz-target", "").rpartition(".")[2]
         name = find(action, json.loads(body))
         return f"arn:aws:{service}:{region}:{account_id}:{name}" if name else "*"
 
@@ -103,6 +105,11 @@ ECS_RESOURCES: dict[str, Callable[[dict[str, Any], str], str]] = {
 def ecr_resource(_action: str, request: dict[str, Any]) -> str | None:
     """Name the resource of a request to ECR."""
     return f"repository/{request['repositoryName']}" if "repositoryName" in request else None
+
+
+def log_stream(_action: str, request: dict[str, Any]) -> str:
+    """Name the stream that is read; the emulator knows groups only."""
+    return f"log-group:{request['logGroupName']}:log-stream:{request['logStreamName']}"
 
 
 def last(reference: str) -> str:
