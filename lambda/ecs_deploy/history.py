@@ -31,8 +31,13 @@ class Known:
         return min(claims, key=lambda each: number(each.arn), default=None)
 
 
-def know(service: Service) -> Known:
-    """Read what is in use and what was registered since the revision before it; mostly that is one and one read."""
+def know(service: Service, *, others: bool) -> Known:
+    """Read what is in use and, if `others` matter, what was registered since the revision before it.
+
+    Mostly the revision in use is the newest of its family, and one read answers both.
+    """
+    if not others:
+        return Known(ecs.describe_task_definition(service.in_use), ())
     try:
         newest = ecs.describe_task_definition(family(service.in_use))
     except DeploymentFailed:

@@ -24,7 +24,7 @@ def handler(event: shell.Event, _home: Home) -> Answer:
         return course.after_deletion(progress)
     progress, verdict = _judge(progress, service)
     if verdict.finding == Finding.TASKS_KEEP_FAILING:
-        verdict = settle(ecs.describe_tasks(progress.cluster, progress.service), progress.target)
+        verdict = _settle(progress)
     if (
         verdict.finding == Finding.DISPLACED
         and progress.may_insist
@@ -37,6 +37,15 @@ def handler(event: shell.Event, _home: Home) -> Answer:
     explanation = explain(progress, service, said) if course.is_failure(verdict) else _NOTHING_TO_EXPLAIN
     _mark(progress.revision, course.mark(progress, verdict))
     return course.after_poll(progress, verdict, explanation, service, shell.now())
+
+
+def _settle(progress: Progress) -> Verdict:
+    """Ask the tasks; where they cannot be read nothing is settled, and the deadline stands."""
+    try:
+        return settle(ecs.describe_tasks(progress.cluster, progress.service), progress.target)
+    except (DeployError, AwsUnavailable) as error:
+        shell.logger.warning("The tasks could not be read", reason=str(error))
+        return Verdict(Finding.IN_PROGRESS)
 
 
 def _marks_in_use(service: Service) -> Marks | None:

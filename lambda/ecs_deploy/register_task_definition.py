@@ -25,7 +25,8 @@ def handler(event: shell.Event, home: Home) -> Answer:
     request = parse(event["request"], home)
     service = ecs.describe_service(request.cluster, request.service)
     require_supported(service)
-    known = know(service)
+    # An event can be doubled and a step retried; only then may somebody have registered for this request already.
+    known = know(service, others=request.push is not None or event["attempt"] > 0)
     marks = _marks(request, event["execution"], service, to_return_to(service, known.in_use))
     claim = known.claim(marks)
     for there in filter(None, (known.in_use, claim)):
@@ -35,7 +36,7 @@ def handler(event: shell.Event, home: Home) -> Answer:
         case NewImage(image, container):
             change = edit(known.in_use.document, image, container)
             revision, deployed = claim.arn if claim else _register(home, known.in_use, marks, change), str(change.image)
-            if _was_claimed_meanwhile(known, revision, marks):
+            if request.push and _was_claimed_meanwhile(known, revision, marks):
                 return _stand_down(Outcome.DUPLICATE, service, request, marks)
         case OldRevision(name):
             revision, deployed = _reuse(_existing(name), marks)

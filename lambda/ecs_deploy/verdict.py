@@ -56,7 +56,7 @@ def judge(service: Service, *, deployment: str, revision: str, before: Collectio
     if primary.revision == revision:
         return _judge_primary(service, primary, overdue=overdue)
     if primary.revision in before or (mine and mine.rollout_state == "FAILED" and service.rolls_back_itself):
-        return _judge_return(primary, mine, overdue=overdue)
+        return _judge_return(service, mine, overdue=overdue)
     return Verdict(Finding.DISPLACED, f"{primary.revision} is what the service was told to run meanwhile")
 
 
@@ -94,7 +94,7 @@ def _judge_primary(service: Service, mine: Deployment, *, overdue: bool) -> Verd
         # ECS is about to put its own return in PRIMARY's place; a second one would race with it.
         undone_by_ecs = service.rolls_back_itself and not overdue
         return Verdict(Finding.ECS_IS_ROLLING_BACK if undone_by_ecs else Finding.FAILED, mine.rollout_reason)
-    if mine.rollout_state == "COMPLETED" or (mine.rollout_state is None and _looks_steady(service, mine)):
+    if _is_complete(service, mine):
         return Verdict(Finding.STABLE)
     if overdue:
         counts = f"{mine.running} of {mine.desired} tasks run, {mine.pending} are pending, {mine.failed_tasks} failed"
@@ -121,16 +121,19 @@ def settle(tasks: Sequence[Task], revision: str) -> Verdict:
     )
 
 
-def _judge_return(primary: Deployment, mine: Deployment | None, *, overdue: bool) -> Verdict:
-    """PRIMARY is the revision that ours replaced: ECS gave up on ours."""
-    reason = mine.rollout_reason if mine else None
-    if primary.rollout_state in {"COMPLETED", None}:
+def _judge_return(service: Service, mine: Deployment | None, *, overdue: bool) -> Verdict:
+    """PRIMARY is a revision that ran before ours: ECS gave up on ours."""
+    primary, reason = service.primary, mine.rollout_reason if mine else None
+    if _is_complete(service, primary):
         return Verdict(Finding.ECS_ROLLED_BACK, reason)
     if primary.rollout_state == "FAILED" or overdue:
         return Verdict(Finding.TIMED_OUT, reason)
     return Verdict(Finding.ECS_IS_ROLLING_BACK, reason or primary.rollout_reason)
 
 
-def _looks_steady(service: Service, mine: Deployment) -> bool:
-    """For a service whose deployments have no rollout state: all that is left is ours, and all of it runs."""
-    return len(service.deployments) == 1 and mine.running == service.desired and mine.pending == 0
+def _is_complete(service: Service, deployment: Deployment) -> bool:
+    """Whether ECS calls it complete; where there is no rollout state, whether it alone is left and all of it runs."""
+    if deployment.rollout_state is not None:
+        return deployment.rollout_state == "COMPLETED"
+    steady = deployment.running == service.desired and deployment.pending == 0
+    return len(service.deployments) == 1 and steady

@@ -1,5 +1,6 @@
 """What a deployment does to ECS: the real handlers over real HTTP, judged by the state that ECS is left in."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -182,6 +183,28 @@ def test_a_failed_deployment_is_undone_before_its_deadline(
     assert model.writes == UNDONE
     assert end.cause
     assert model.tags(end.cause["revision"])[PROOF] == "doorman:2 failed"
+
+
+def test_a_deployment_of_which_only_some_tasks_fail_goes_on_where_the_tasks_cannot_be_read(
+    model: EcsModel, service: Service, clock: Clock
+) -> None:
+    model.behaviours[NEW_IMAGE] = itertools.chain([Behaviour()], itertools.repeat(Behaviour(life=8)))
+    model.refused.add("ListTasks")
+    end = execute({**REQUEST, "timeout": 120}, clock)
+    assert end.error == "DeploymentTimedOut"
+    assert end.cause
+    assert end.cause["rolledBack"] is True
+
+
+def test_the_calls_for_a_request_by_hand_are_few_however_many_revisions_there_are(
+    model: EcsModel, service: Service, clock: Clock
+) -> None:
+    document = {"family": "doorman", "containerDefinitions": [{"name": "app", "image": "x"}]}
+    for _ in range(5):
+        model.add_revision(document)
+    end = execute(REQUEST, clock)
+    assert end.output
+    assert len(model.calls) - end.output["polls"] <= 5 + 1
 
 
 def test_the_return_of_ecs_itself_is_awaited_and_not_called_a_success(

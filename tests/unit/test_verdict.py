@@ -108,6 +108,12 @@ def test_counts_decide_only_where_there_is_no_rollout_state(
     assert verdict(with_state).finding == Finding.IN_PROGRESS
 
 
+def test_a_return_without_rollout_state_is_complete_when_it_is_steady() -> None:
+    returned = deployment(OLD, "PRIMARY", runningCount=1)
+    assert verdict(returned).finding == Finding.ECS_IS_ROLLING_BACK
+    assert verdict(returned | {"runningCount": 2}).finding == Finding.ECS_ROLLED_BACK
+
+
 def test_the_same_revision_under_another_deployment_is_ours() -> None:
     assert verdict(deployment(NEW, "PRIMARY", "COMPLETED"), followed="ecs-svc/older").finding == Finding.STABLE
 
