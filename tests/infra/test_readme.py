@@ -93,8 +93,8 @@ def test_a_document_without_a_place_for_the_picture_is_left_alone(tmp_path: Path
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_make_is_asked_for_is_there(document: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"(?:`|^ *\$ )make (?:[A-Z]+=\S+ )?([a-z]+)", document.read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^ *\$ )make (?:[A-Z]+=\S+ )?([a-z0-9]+)", document.read_text(), re.MULTILINE))
     assert named <= targets
 
 
