@@ -59,6 +59,14 @@ def between(older: str, newer: str, known: TaskDefinition) -> tuple[TaskDefiniti
     return tuple(ecs.describe_task_definition(arn) for arn in arns if number(arn) in missing)
 
 
+def marks_of(revision: str) -> Marks | None:
+    """What the deployer noted on a revision; None where it is not the deployer's, or is not there any more."""
+    try:
+        return ecs.describe_task_definition(revision).marks
+    except DeploymentFailed:
+        return None
+
+
 def newest_stable_before(in_use: TaskDefinition) -> TaskDefinition:
     """The newest earlier revision of the family that was stable; raises `NothingToRevertTo`.
 

@@ -167,8 +167,10 @@ class Service:
     @property
     def displaced(self) -> str | None:
         """The revision that was in use until the one that is took its place, while any of its deployment is left."""
-        active = [each for each in self.deployments if each.status == "ACTIVE" and each.created_at]
-        return max(active, key=lambda each: str(each.created_at)).revision if active else None
+        active = [(each.created_at, each.revision) for each in self.deployments if each.status == "ACTIVE"]
+        dated = [(created_at, revision) for created_at, revision in active if created_at]
+        # The first of two made in the same moment: ECS lists the newest first.
+        return max(dated, key=lambda pair: pair[0])[1] if dated else None
 
     @property
     def proven(self) -> str:

@@ -6,7 +6,8 @@ from ecs_deploy import course, ecs, shell
 from ecs_deploy.course import Answer
 from ecs_deploy.errors import AwsUnavailable, DeployError, ServiceNotFound
 from ecs_deploy.evidence import explain
-from ecs_deploy.model import Explanation, Marks, Progress, Service
+from ecs_deploy.history import marks_of
+from ecs_deploy.model import Explanation, Progress, Service
 from ecs_deploy.order import yields
 from ecs_deploy.request import Home
 from ecs_deploy.verdict import Finding, Verdict, is_ours, judge, judge_before_ours, judge_shift, settle
@@ -23,20 +24,23 @@ def handler(event: shell.Event, _home: Home) -> Answer:
     except ServiceNotFound:
         return course.after_deletion(progress)
     progress, verdict = _judge(progress, service)
-    if verdict.finding == Finding.TASKS_KEEP_FAILING:
-        verdict = _settle(progress)
-    if (
-        verdict.finding == Finding.DISPLACED
-        and progress.may_insist
-        and not yields(progress.marks, _marks_in_use(service))
-    ):
-        verdict = Verdict(Finding.OVERTAKEN, verdict.reason)
+    verdict = _look_closer(progress, service, verdict)
     shell.logger.info("Polled", finding=verdict.finding.name, reason=verdict.reason, polls=progress.polls)
     shell.logger.debug("Deployments", deployments=[asdict(each) for each in service.deployments])
     said = verdict.reason or progress.reason or "the service gives no reason"
     explanation = explain(progress, service, said) if course.is_failure(verdict) else _NOTHING_TO_EXPLAIN
     _mark(progress.revision, course.mark(progress, verdict))
     return course.after_poll(progress, verdict, explanation, service, shell.now())
+
+
+def _look_closer(progress: Progress, service: Service, verdict: Verdict) -> Verdict:
+    """Settle what the service alone does not tell: by the tasks, or by the marks of the revision that is in use."""
+    if verdict.finding == Finding.TASKS_KEEP_FAILING:
+        return _settle(progress)
+    displaced = verdict.finding == Finding.DISPLACED
+    if displaced and progress.may_insist and not yields(progress.marks, marks_of(service.in_use)):
+        return Verdict(Finding.OVERTAKEN, verdict.reason)
+    return verdict
 
 
 def _settle(progress: Progress) -> Verdict:
@@ -46,10 +50,6 @@ def _settle(progress: Progress) -> Verdict:
     except (DeployError, AwsUnavailable) as error:
         shell.logger.warning("The tasks could not be read", reason=str(error))
         return Verdict(Finding.IN_PROGRESS)
-
-
-def _marks_in_use(service: Service) -> Marks | None:
-    return ecs.describe_task_definition(service.in_use).marks
 
 
 def _judge(progress: Progress, service: Service) -> tuple[Progress, Verdict]:

@@ -6,6 +6,7 @@ have been displaced is given back at once.
 
 from ecs_deploy import course, ecs, shell
 from ecs_deploy.course import Answer, Outcome
+from ecs_deploy.history import marks_of
 from ecs_deploy.model import Phase, Progress, Service
 from ecs_deploy.order import yields
 from ecs_deploy.request import Home
@@ -42,5 +43,5 @@ def _displaced_rival(progress: Progress, service: Service) -> str | None:
     if displaced is None or progress.expects(displaced):
         return None
     giving_back = progress.phase == Phase.GIVING_BACK
-    marks = ecs.describe_task_definition(progress.given_back).marks if giving_back else progress.marks
-    return displaced if yields(marks, ecs.describe_task_definition(displaced).marks) else None
+    marks = marks_of(progress.given_back) if giving_back else progress.marks
+    return displaced if yields(marks, marks_of(displaced)) else None

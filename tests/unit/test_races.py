@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from ecs_deploy import ecs
@@ -66,11 +66,12 @@ def ends(world: World) -> Counter[str]:
     return Counter(end.error or str(end.output and end.output["outcome"]) for end in seen)
 
 
-quick = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @quick
 @given(schedule=schedules, order=st.permutations([1, 2, 3]), count=st.integers(2, 3))
+@example(schedule=[1, 1, 2, 2], order=[3, 2, 1], count=3)
 def test_the_newest_push_runs_in_the_end(races: Races, schedule: list[int], order: list[int], count: int) -> None:
     world, service = races.world()
     pushed = order[:count]
