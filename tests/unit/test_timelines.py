@@ -157,3 +157,34 @@ def test_the_model_is_right_about_the_threshold_of_the_breaker(
     clock.advance(10)
     model.call("DescribeServices", {"cluster": "production1", "services": ["s"]})
     assert (made.failed, made.rollout_state) == (threshold, "FAILED")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    desired=st.integers(1, 4),
+    start=st.floats(0, 30),
+    life=st.floats(0.5, 60),
+    pulled=st.booleans(),
+)
+def test_a_crash_loop_is_called_within_three_polls_of_the_third_failed_task(
+    model: EcsModel, clock: Clock, desired: int, start: float, life: float, pulled: bool
+) -> None:
+    model.services.clear()
+    model.families.clear()
+    document = {"family": "doorman", "containerDefinitions": [{"name": "app", "image": "doorman:1"}]}
+    service = model.add_service("doorman-service", model.add_revision(document), desired=desired)
+    never_runs = Behaviour(start=start, life=0, stop_code="TaskFailedToStart", reason="CannotPullContainerError")
+    model.behaviours = {IMAGE: Behaviour(start=start, life=life, exit_code=1) if pulled else never_runs}
+    looks_after = 0
+
+    def count(action: str, _body: dict[str, Any]) -> None:
+        nonlocal looks_after
+        if action == "DescribeServices" and service.primary.failed >= 3:
+            looks_after += 1
+
+    model.after_call = count
+    request = {"cluster": "production1", "service": "doorman-service", "image": IMAGE, "rollback": False}
+    end = execute({**request, "timeout": 3600}, clock)
+    model.after_call = lambda _action, _body: None
+    assert end.error == "DeploymentFailed"
+    assert looks_after <= 3
