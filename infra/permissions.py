@@ -130,7 +130,7 @@ def documents(grants: Iterable[Grant]) -> list[list[PolicyStatement]]:
     if len(packed) > GREATEST_NUMBER_OF_DOCUMENTS:
         raise InvalidContext(
             f"cdk.json, targets: the names of the services and repositories need {len(packed)} IAM policies, "
-            f"but a role holds {GREATEST_NUMBER_OF_DOCUMENTS} of them. Deploy a second stack with some of the targets."
+            f"but a role holds {GREATEST_NUMBER_OF_DOCUMENTS} of them. Take some of the targets out."
         )
     return [[grant.statement(arns) for grant, arns in document.items()] for document in packed]
 

@@ -87,8 +87,8 @@ def _entries(value: object) -> list[object]:
         )
     if len(value) > GREATEST_NUMBER:
         raise InvalidContext(
-            f"cdk.json, targets: has {len(value)} entries, but one stack serves {GREATEST_NUMBER} at most. "
-            "Deploy a second stack with the rest."
+            f"cdk.json, targets: has {len(value)} entries, but the stack serves {GREATEST_NUMBER} at most. "
+            "Take the others out."
         )
     return value
 
