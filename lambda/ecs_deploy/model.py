@@ -114,7 +114,6 @@ class Service:
     strategy: str
     bake_time: timedelta
     desired: int
-    running: int
     revision: str
     service_deployment: str
     has_circuit_breaker: bool
@@ -135,7 +134,6 @@ class Service:
             strategy=configuration.get("strategy", ROLLING),
             bake_time=_bake_time(configuration),
             desired=document.get("desiredCount", 0),
-            running=document.get("runningCount", 0),
             revision=document.get("taskDefinition", ""),
             service_deployment=document.get("currentServiceDeployment", ""),
             has_circuit_breaker=breaker.get("enable", False),
