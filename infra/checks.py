@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import Acknowledgment, App, Validations
+from aws_cdk import Acknowledgment, App, Stack, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from infra.permissions import ANY_REPOSITORY, OF_A_CLUSTER
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from constructs import IConstruct
 
+    from infra.claims import Claims
     from infra.functions import StepFunction
     from infra.machine import Machine
     from infra.targets import Target
@@ -28,7 +29,11 @@ def enforce(app: App) -> None:
 
 
 def acknowledge(
-    steps: Mapping[Step, StepFunction], workflow: Machine, triggers: Triggers, targets: Sequence[Target]
+    steps: Mapping[Step, StepFunction],
+    claims: Claims,
+    workflow: Machine,
+    triggers: Triggers,
+    targets: Sequence[Target],
 ) -> None:
     """Acknowledge the findings that AWS leaves no way round."""
     account = "<AWS::Region>:<AWS::AccountId>"
@@ -72,6 +77,16 @@ def acknowledge(
         "*",
         "Log delivery and X-Ray know no resources.",
     )
+    named = Stack.of(claims).resolve(claims.machine.state_machine_name)["Fn::GetAtt"][0]
+    _wildcard(
+        register,
+        f"arn:<AWS::Partition>:states:{account}:execution:<{named}.Name>:*",
+        "Each claim is an execution of its own. Only read, to see who has it.",
+    )
+    for rule in ("SF1", "SF2"):
+        Validations.of(claims.machine).acknowledge(
+            Acknowledgment(id=f"AwsSolutions::AwsSolutions-{rule}", reason="Its executions do nothing.")
+        )
     Validations.of(triggers.dead_letters).acknowledge(
         Acknowledgment(id="AwsSolutions::AwsSolutions-SQS3", reason="It is the dead-letter queue, of the rules.")
     )

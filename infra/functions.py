@@ -11,12 +11,14 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra import permissions
+from infra.claims import ENVIRONMENT_NAME as CLAIMS
 from infra.context import LogLevel
 from infra.workflow import FUNCTION_TIMEOUT, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from infra.claims import Claims
     from infra.targets import Target
 
 LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
@@ -41,10 +43,11 @@ class StepFunction(Construct):
         code: lambda_.Code,
         targets: Sequence[Target],
         log_level: LogLevel,
+        claims: Claims | None = None,
     ) -> None:
         super().__init__(scope, step.state)
         log_group = logs.LogGroup(self, "Logs", retention=LOG_RETENTION, removal_policy=RemovalPolicy.DESTROY)
-        self.role = _role(self, step, targets, log_group)
+        self.role = _role(self, step, targets, log_group, claims.statements if claims else [])
         self.function = lambda_.Function(
             self,
             "Function",
@@ -65,11 +68,18 @@ class StepFunction(Construct):
             application_log_level_v2=_LAMBDA_LEVELS[log_level],
             environment={
                 "POWERTOOLS_LOG_LEVEL": log_level,
+                **({CLAIMS: claims.machine.state_machine_arn} if claims else {}),
             },
         )
 
 
-def _role(scope: Construct, step: Step, targets: Sequence[Target], log_group: logs.LogGroup) -> iam.Role:
+def _role(
+    scope: Construct,
+    step: Step,
+    targets: Sequence[Target],
+    log_group: logs.LogGroup,
+    claiming: Sequence[iam.PolicyStatement],
+) -> iam.Role:
     first, *others = permissions.documents(permissions.named(step, targets))
     observe = [
         iam.PolicyStatement(actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group.log_group_arn]),
@@ -81,7 +91,9 @@ def _role(scope: Construct, step: Step, targets: Sequence[Target], log_group: lo
         description=f"ecs-deploy: {step.doing}",
         assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
         inline_policies={
-            "Step": iam.PolicyDocument(statements=[*permissions.fixed(step), *first, *observe], minimize=False)
+            "Step": iam.PolicyDocument(
+                statements=[*permissions.fixed(step), *claiming, *first, *observe], minimize=False
+            )
         },
         managed_policies=[
             iam.ManagedPolicy(scope, f"MoreTargets{number}", statements=statements)

@@ -62,7 +62,7 @@ class Grant:
 
 def fixed(step: Step) -> list[PolicyStatement]:
     """The statements of a step that no target changes."""
-    describe = PolicyStatement(actions=["ecs:DescribeTaskDefinition"], resources=["*"])
+    describe = PolicyStatement(actions=["ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"], resources=["*"])
     revisions = f"arn:{Aws.PARTITION}:ecs:{Aws.REGION}:{Aws.ACCOUNT_ID}:task-definition/*"
     # On a revision that is there already, the deployer's own tags are all that may be written.
     mark = PolicyStatement(
@@ -73,7 +73,7 @@ def fixed(step: Step) -> list[PolicyStatement]:
     log_streams = f"arn:{Aws.PARTITION}:logs:*:{Aws.ACCOUNT_ID}:log-group:*:log-stream:*"
     statements = {
         REGISTER: [
-            PolicyStatement(actions=["ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"], resources=["*"]),
+            describe,
             mark,
             PolicyStatement(actions=["ecs:RegisterTaskDefinition"], resources=[revisions]),
             PolicyStatement(

@@ -8,10 +8,11 @@ from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_lambda as lambda_
 
 from infra import asset, checks
+from infra.claims import Claims
 from infra.functions import StepFunction
 from infra.machine import Machine
 from infra.triggers import Triggers
-from infra.workflow import STEPS
+from infra.workflow import REGISTER, STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,18 @@ class EcsDeploy(Stack):
             scope, "EcsDeploy", description="ecs-deploy: push an image to ECR, and the ECS services that use it run it"
         )
         code = lambda_.Code.from_asset(str(asset.build()))
-        steps = {step: StepFunction(self, step, code=code, targets=targets, log_level=log_level) for step in STEPS}
+        claims = Claims(self)
+        steps = {
+            step: StepFunction(
+                self,
+                step,
+                code=code,
+                targets=targets,
+                log_level=log_level,
+                claims=claims if step is REGISTER else None,
+            )
+            for step in STEPS
+        }
         workflow = Machine(self, {step: made.function for step, made in steps.items()})
         triggers = Triggers(self, workflow.machine, targets)
 
@@ -39,4 +51,4 @@ class EcsDeploy(Stack):
         for step, made in steps.items():
             CfnOutput(self, step.placeholder, value=made.function.function_name)
         CfnOutput(self, "DeadLetterQueueUrl", value=triggers.dead_letters.queue_url)
-        checks.acknowledge(steps, workflow, triggers, targets)
+        checks.acknowledge(steps, claims, workflow, triggers, targets)

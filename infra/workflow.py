@@ -36,10 +36,10 @@ RETRY: dict[str, Any] = {
     "BackoffRate": 2,
     "MaxDelaySeconds": 60,
     "JitterStrategy": "FULL",
-    "MaxAttempts": 50,
+    "MaxAttempts": 75,
 }
-"""Outlast an outage: full jitter halves the delays 1, 2, 4, 8, 16, 32 and 44 times 60 s, so waiting alone lasts 1,351 s
-(22 minutes) on average. https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html"""
+"""Outlast an outage: full jitter halves the delays 1, 2, 4, 8, 16, 32 and 69 times 60 s, so waiting alone lasts 2,101 s
+(35 minutes) on average, and practically always more than 20 minutes. https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html"""
 
 # Not parsed as JSON: the cause may be cut off or be no JSON at all, and an error here would hide the first one.
 _REASON = r"""(
@@ -70,13 +70,19 @@ class Step:
         return f"{self.state}Function"
 
 
-_PROGRESS = {"progress": "{% $states.input.progress %}", "attempt": "{% $states.context.State.RetryCount %}"}
+_PROGRESS = {
+    "progress": "{% $states.input.progress %}",
+    "attempt": "{% $states.context.State.RetryCount %}",
+    "enteredAt": "{% $states.context.State.EnteredTime %}",
+}
 REGISTER = Step(
     "RegisterTaskDefinition",
     "register_task_definition",
     "registering the new revision",
     {
-        "request": "{% $states.input %}",
+        # The state is also entered anew, on top of a revision that another execution has brought in meanwhile.
+        "request": "{% $states.context.Execution.Input %}",
+        "onto": "{% $exists($states.input.onto) ? $states.input.onto : null %}",
         "execution": {
             "id": "{% $states.context.Execution.Id %}",
             "name": "{% $states.context.Execution.Name %}",
@@ -104,6 +110,7 @@ def definition() -> dict[str, Any]:
             "WhatNext": {
                 "Type": "Choice",
                 "Choices": [
+                    {"Condition": "{% $states.input.next = 'register' %}", "Next": REGISTER.state},
                     {"Condition": "{% $states.input.next = 'update' %}", "Next": UPDATE.state},
                     {"Condition": "{% $states.input.next = 'wait' %}", "Next": "WaitForRollout"},
                     {

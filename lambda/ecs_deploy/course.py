@@ -1,8 +1,8 @@
 """What happens next: the answer of a step, which the workflow's choice reads.
 
-An answer is one JSON object: `next` (update, wait, succeed, fail), and with it `wait` (seconds), `progress` (the
-deployment on its way), `outcome` (the output of an execution that succeeded) or `failure` (`error` and `cause` of one
-that failed).
+An answer is one JSON object: `next` (register, update, wait, succeed, fail), and with it `wait` (seconds), `progress`
+(the deployment on its way), `onto` (the revision to start from anew), `outcome` (the output of an execution that
+succeeded) or `failure` (`error` and `cause` of one that failed).
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,11 @@ class Outcome(StrEnum):
     DEPLOYED = "DEPLOYED"
     SUPERSEDED = "SUPERSEDED"
     DUPLICATE = "DUPLICATE"
+
+
+def start_anew(onto: str | None = None) -> Answer:
+    """Begin again, with what the service runs now or on top of the revision `onto`."""
+    return {"next": "register", "onto": onto}
 
 
 def update(progress: Progress) -> Answer:
@@ -125,19 +130,33 @@ def is_failure(verdict: Verdict) -> bool:
     return verdict.finding in {Finding.FAILED, Finding.TIMED_OUT, Finding.ECS_ROLLED_BACK}
 
 
-def mark(progress: Progress, verdict: Verdict) -> dict[str, str]:
-    """The tag that the new revision earns by a verdict, if any."""
-    if progress.phase == Phase.DEPLOYING and is_failure(verdict):
-        return proof_tag(Proof.FAILED, progress.revision)
-    if progress.phase == Phase.DEPLOYING and verdict.finding == Finding.STABLE:
-        return proof_tag(Proof.STABLE, progress.revision)
-    return {}
+def proof(progress: Progress, verdict: Verdict, service: Service) -> dict[str, str]:
+    """The tag that the target earns by a verdict: none if it was stable before, or if a person took it back."""
+    if progress.phase == Phase.ROLLING_BACK and progress.target == progress.replaced:
+        return {}
+    if verdict.finding == Finding.ECS_ROLLED_BACK and not service.rolls_back_itself:
+        return {}
+    if is_failure(verdict):
+        return proof_tag(Proof.FAILED, progress.target)
+    return proof_tag(Proof.STABLE, progress.target) if verdict.finding == Finding.STABLE else {}
+
+
+def needs_fallbacks(progress: Progress, verdict: Verdict) -> bool:
+    """Whether what follows depends on the revisions that there are to return to."""
+    if progress.phase == Phase.ROLLING_BACK:
+        return is_failure(verdict) or verdict.finding == Finding.STABLE
+    return progress.rollback and is_failure(verdict)
 
 
 def after_poll(
-    progress: Progress, verdict: Verdict, explanation: Explanation, service: Service, now: datetime
+    progress: Progress,
+    verdict: Verdict,
+    explanation: Explanation,
+    fallbacks: Sequence[str],
+    service: Service,
+    now: datetime,
 ) -> Answer:
-    """What follows a verdict on the deployment of the progress's phase."""
+    """What follows a verdict on the deployment of the progress's phase; `fallbacks` to return to, the best first."""
     progress = progress.heard(verdict.reason)
     if verdict.finding in {Finding.IN_PROGRESS, Finding.ECS_IS_ROLLING_BACK}:
         return wait(progress, now)
@@ -146,10 +165,10 @@ def after_poll(
     if verdict.finding == Finding.DISPLACED:
         return succeed(Outcome.SUPERSEDED, progress, now)
     if progress.phase == Phase.ROLLING_BACK and progress.failure:
-        return _after_rollback(progress, progress.failure, verdict, explanation, service)
+        return _after_rollback(progress, progress.failure, verdict, explanation, fallbacks, service)
     if verdict.finding == Finding.STABLE:
         return succeed(Outcome.DEPLOYED, progress, now)
-    return _after_failure(progress, verdict, explanation, service)
+    return _after_failure(progress, verdict, explanation, fallbacks, service)
 
 
 def after_deletion(progress: Progress) -> Answer:
@@ -161,31 +180,61 @@ def after_deletion(progress: Progress) -> Answer:
 
 
 def _after_failure(
-    progress: Progress, verdict: Verdict, explanation: Explanation, service: Service | None = None
+    progress: Progress,
+    verdict: Verdict,
+    explanation: Explanation,
+    fallbacks: Sequence[str] = (),
+    service: Service | None = None,
 ) -> Answer:
     failure = _failure(progress, verdict, explanation)
-    if verdict.finding == Finding.ECS_ROLLED_BACK and service:
-        message = f"{failure.message} The service is back on {short(service.in_use)}, by ECS itself or by a person."
-        return fail(failure.error, message, reasons=failure.reasons, progress=progress, rolled_back=True)
     if verdict.finding == Finding.GONE:
         return fail(failure.error, failure.message, reasons=failure.reasons, progress=progress)
+    if verdict.finding == Finding.ECS_ROLLED_BACK and service:
+        better = _better(fallbacks, service.in_use) if service.rolls_back_itself else None
+        return update(progress.returning_to(better, failure)) if better else _returned(progress, failure, service)
     if not progress.rollback:
         message = (
             f"{failure.message} rollback is off in the request, so ECS goes on trying {short(progress.revision)}: "
             f"deploy another image, or {short(progress.replaced)}, which ran before."
         )
         return fail(failure.error, message, reasons=failure.reasons, progress=progress, rolled_back=False)
-    return update(progress.rolling_back(failure))
+    return update(progress.returning_to(fallbacks[0], failure))
 
 
 def _after_rollback(
-    progress: Progress, failure: Failure, verdict: Verdict, explanation: Explanation, service: Service
+    progress: Progress,
+    failure: Failure,
+    verdict: Verdict,
+    explanation: Explanation,
+    fallbacks: Sequence[str],
+    service: Service,
 ) -> Answer:
     if verdict.finding == Finding.STABLE:
-        message = f"{failure.message} The service was returned to {short(progress.replaced)} and is stable."
+        better = _better(fallbacks, progress.target)
+        if better:
+            return update(progress.returning_to(better, failure))
+        message = f"{failure.message} The service was returned to {short(progress.target)} and is stable."
         return fail(failure.error, message, reasons=failure.reasons, progress=progress, rolled_back=True)
+    others = [each for each in fallbacks if each != progress.target]
+    if verdict.finding == Finding.ECS_ROLLED_BACK and service.in_use in others:
+        better = _better(others, service.in_use)
+        if not better:
+            return _returned(progress, failure, service)
+        return update(progress.returning_to(better, failure, after=progress.target))
+    if others and verdict.finding != Finding.GONE:
+        return update(progress.returning_to(others[0], failure, after=progress.target))
     why = progress.reason or verdict.finding.name.replace("_", " ").lower()
     return rollback_failed(progress, failure, (why, *explanation.reasons), service)
+
+
+def _better(fallbacks: Sequence[str], revision: str) -> str | None:
+    """The best of the revisions to return to, if the service has returned to another of them."""
+    return fallbacks[0] if revision in fallbacks[1:] else None
+
+
+def _returned(progress: Progress, failure: Failure, service: Service) -> Answer:
+    message = f"{failure.message} The service is back on {short(service.in_use)}, by ECS itself or by a person."
+    return fail(failure.error, message, reasons=failure.reasons, progress=progress, rolled_back=True)
 
 
 def rollback_failed(progress: Progress, failure: Failure, why: Sequence[str], service: Service | None = None) -> Answer:
@@ -198,7 +247,7 @@ def rollback_failed(progress: Progress, failure: Failure, why: Sequence[str], se
         else "what runs could not be seen"
     )
     message = (
-        f"{failure.message} The return to {short(progress.replaced)} failed too: {why[0].rstrip('.')}. Look at the "
+        f"{failure.message} The return to {short(progress.target)} failed too: {why[0].rstrip('.')}. Look at the "
         f"service {progress.service} of the cluster {progress.cluster} now: {seen or 'it has no deployment'}."
     )
     return fail("RollbackFailed", message, reasons=(*failure.reasons, *why), progress=progress, rolled_back=False)

@@ -1,4 +1,4 @@
-"""The one module that calls AWS.
+"""The calls to ECS, and to what is beside it: the registry, the logs.
 
 botocore drops the members of a document that its model does not know, on the way in and on the way out. Task
 definitions therefore pass as raw JSON, taken and given through botocore's own events:
@@ -6,27 +6,19 @@ https://docs.aws.amazon.com/boto3/latest/guide/events.html
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
 
-from ecs_deploy.errors import (
-    AccessDenied,
-    AwsUnavailable,
-    DeployError,
-    DeploymentFailed,
-    ImageNotFound,
-    ServiceNotFound,
-    UnsupportedService,
-)
-from ecs_deploy.model import Marks, Service, ServiceDeployment, Task, family, number
+from ecs_deploy.aws import ONE_TRY, service_not_found, translated
+from ecs_deploy.errors import ImageNotFound
+from ecs_deploy.model import Marks, Proof, Service, ServiceDeployment, Task, family, is_proven, number
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
@@ -37,29 +29,6 @@ if TYPE_CHECKING:
     from ecs_deploy.diagnosis import LogStream
     from ecs_deploy.image import ImageReference
 
-# The workflow retries, not the SDK: RegisterTaskDefinition is not idempotent, and a retried step first looks whether
-# an answer was lost on the way. It also waits outside the function.
-_ONE_TRY = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=20)
-
-_DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation"})
-# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/CommonErrors.html
-_TRANSIENT = frozenset(
-    {
-        "InternalFailure",
-        "LimitExceededException",
-        "RequestLimitExceeded",
-        "RequestTimeout",
-        "RequestTimeoutException",
-        "ServerException",
-        "ServiceUnavailable",
-        "SlowDown",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
-# ECS words this one as a ClientException, though it is gone a moment later.
-_CONCURRENT_REVISION = "Too many concurrent attempts to create a new revision"
 _NO_SUCH_IMAGE = frozenset({"ImageNotFoundException", "RepositoryNotFoundException"})
 
 
@@ -76,6 +45,16 @@ class TaskDefinition:
         """What the deployer noted on it, if it is the deployer's."""
         return Marks.read(self.arn, self.tags)
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether its own deployment failed."""
+        return is_proven(Proof.FAILED, self.arn, self.tags)
+
+    @property
+    def registered_at(self) -> datetime:
+        """When ECS registered it, by ECS's clock."""
+        return datetime.fromtimestamp(self.document["registeredAt"], UTC)
+
 
 def describe_service(cluster: str, service: str) -> Service:
     """Read a service with its deployments.
@@ -86,9 +65,9 @@ def describe_service(cluster: str, service: str) -> Service:
     try:
         answer = connect().describe_services(cluster=cluster, services=[service])
     except (ClientError, HTTPClientError) as error:
-        raise _translated(error, cluster, service) from error
+        raise translated(error, cluster, service) from error
     if not answer["services"]:
-        raise _service_not_found(cluster, service)
+        raise service_not_found(cluster, service)
     return Service.described(answer["services"][0])
 
 
@@ -101,7 +80,7 @@ def describe_task_definition(revision: str) -> TaskDefinition:
     try:
         answer: Mapping[str, Any] = connect().describe_task_definition(taskDefinition=revision, include=["TAGS"])
     except (ClientError, HTTPClientError) as error:
-        raise _translated(error) from error
+        raise translated(error) from error
     raw = answer["Raw"]
     tags = {tag["key"]: tag.get("value", "") for tag in raw.get("tags") or ()}
     return TaskDefinition(raw["taskDefinition"]["taskDefinitionArn"], raw["taskDefinition"], tags)
@@ -123,7 +102,7 @@ def register_task_definition(document: Mapping[str, Any], tags: Mapping[str, str
     try:
         answer: Mapping[str, Any] = client.register_task_definition(family=whole["family"], containerDefinitions=[])
     except (ClientError, HTTPClientError) as error:
-        raise _translated(error) from error
+        raise translated(error) from error
     finally:
         client.meta.events.unregister("before-call.ecs.RegisterTaskDefinition", put_raw)
     arn: str = answer["Raw"]["taskDefinition"]["taskDefinitionArn"]
@@ -139,7 +118,7 @@ def update_service(cluster: str, service: str, revision: str) -> Service:
     try:
         answer = connect().update_service(cluster=cluster, service=service, taskDefinition=revision)
     except (ClientError, HTTPClientError) as error:
-        raise _translated(error, cluster, service) from error
+        raise translated(error, cluster, service) from error
     return Service.described(answer["service"])
 
 
@@ -154,7 +133,7 @@ def describe_service_deployment(arn: str) -> ServiceDeployment:
         target = found["targetServiceRevision"]["arn"]
         revisions = connect().describe_service_revisions(serviceRevisionArns=[target])["serviceRevisions"]
     except (ClientError, HTTPClientError) as error:
-        raise _translated(error) from error
+        raise translated(error) from error
     return ServiceDeployment(
         arn=found["serviceDeploymentArn"],
         status=found["status"],
@@ -180,7 +159,7 @@ def describe_tasks(cluster: str, service: str) -> tuple[Task, ...]:
                 answer = connect().describe_tasks(cluster=cluster, tasks=arns)
                 tasks += [Task.described(each) for each in answer["tasks"]]
     except (ClientError, HTTPClientError) as error:
-        raise _translated(error, cluster, service) from error
+        raise translated(error, cluster, service) from error
     return tuple(tasks)
 
 
@@ -199,7 +178,7 @@ def revisions_before(revision: str, most: int) -> list[str]:
             if len(earlier) >= most:
                 break
     except (ClientError, HTTPClientError) as error:
-        raise _translated(error) from error
+        raise translated(error) from error
     return earlier[:most]
 
 
@@ -213,7 +192,7 @@ def tag(revision: str, tags: Mapping[str, str]) -> None:
     try:
         connect().tag_resource(resourceArn=revision, tags=pairs)
     except (ClientError, HTTPClientError) as error:
-        raise _translated(error) from error
+        raise translated(error) from error
 
 
 def last_log_lines(stream: "LogStream", most: int) -> tuple[str, ...]:
@@ -222,7 +201,7 @@ def last_log_lines(stream: "LogStream", most: int) -> tuple[str, ...]:
     Raises `AccessDenied`, `AwsUnavailable`, `DeploymentFailed`.
     https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
     """
-    client = boto3.client("logs", region_name=stream.region, config=_ONE_TRY)
+    client = boto3.client("logs", region_name=stream.region, config=ONE_TRY)
     try:
         events = client.get_log_events(
             logGroupName=stream.group, logStreamName=stream.stream, limit=most, startFromHead=False
@@ -230,7 +209,7 @@ def last_log_lines(stream: "LogStream", most: int) -> tuple[str, ...]:
     except client.exceptions.ResourceNotFoundException:
         return ()
     except (ClientError, HTTPClientError) as error:
-        raise _translated(error) from error
+        raise translated(error) from error
     return tuple(each["message"].strip() for each in events)
 
 
@@ -246,10 +225,10 @@ def require_image(image: "ImageReference") -> None:
         )["imageDetails"]
     except ClientError as error:
         if error.response["Error"]["Code"] not in _NO_SUCH_IMAGE:
-            raise _translated(error) from error
+            raise translated(error) from error
         found = []
     except HTTPClientError as error:
-        raise _translated(error) from error
+        raise translated(error) from error
     if not found:
         raise ImageNotFound(f"There is no image {image} in ECR. Push it, or correct the repository and the tag.")
 
@@ -257,7 +236,7 @@ def require_image(image: "ImageReference") -> None:
 @cache
 def connect() -> "ECSClient":
     """The client for ECS, made once; the SDK's own environment tells where AWS is."""
-    client = boto3.client("ecs", config=_ONE_TRY)
+    client = boto3.client("ecs", config=ONE_TRY)
     for operation in ("DescribeTaskDefinition", "RegisterTaskDefinition"):
         client.meta.events.register(f"before-parse.ecs.{operation}", _take_raw)
     return client
@@ -266,7 +245,7 @@ def connect() -> "ECSClient":
 @cache
 def connect_ecr() -> "ECRClient":
     """The client for ECR, made when an image is there to be looked for."""
-    return boto3.client("ecr", config=_ONE_TRY)
+    return boto3.client("ecr", config=ONE_TRY)
 
 
 def _take_raw(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
@@ -274,41 +253,3 @@ def _take_raw(response_dict: dict[str, Any], customized_response_dict: dict[str,
     if response_dict["status_code"] == HTTPStatus.OK:
         customized_response_dict["Raw"] = json.loads(response_dict["body"])
         response_dict["body"] = b"{}"
-
-
-def _service_not_found(cluster: str, service: str) -> ServiceNotFound:
-    return ServiceNotFound(
-        f"There is no service {service} in the cluster {cluster} of this account and region. "
-        "Correct cluster and service in the request."
-    )
-
-
-def _translated(
-    error: ClientError | HTTPClientError, cluster: str = "", service: str = ""
-) -> DeployError | AwsUnavailable:
-    """What an error of the SDK means here."""
-    if isinstance(error, HTTPClientError):
-        return AwsUnavailable(str(error))
-    code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-    call = f"{error.operation_name} was refused ({code}: {message})"
-    if code in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR or _CONCURRENT_REVISION in message:
-        return AwsUnavailable(call)
-    if code in _DENIED:
-        return AccessDenied(_denied(error.operation_name, message))
-    if code in {"ClusterNotFoundException", "ServiceNotFoundException"}:
-        return _service_not_found(cluster, service)
-    if code == "ServiceNotActiveException":
-        return UnsupportedService(f"The service {service} of the cluster {cluster} is not active. {call}.")
-    return DeploymentFailed(f"{call}. What the request asks for cannot be done; correct it or the task definition.")
-
-
-def _denied(operation: str, message: str) -> str:
-    """Name the action and the role, which AWS tells in the message of the error."""
-    action = re.search(r"perform: ([\w-]+:\w+)", message)
-    role = re.search(r"assumed-role/([\w+=,.@-]+)/", message)
-    return (
-        f"The role {role[1] if role else 'of the Lambda function'} may not call "
-        f"{action[1] if action else operation}. Allow it, or add the service to the targets of the stack and deploy "
-        f"the stack again. AWS said: {message}"
-    )

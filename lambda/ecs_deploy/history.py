@@ -1,70 +1,103 @@
 """The revisions of a family as a memory: what was asked for, and what was stable, by the tags the deployer left."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from ecs_deploy import ecs
 from ecs_deploy.ecs import TaskDefinition
 from ecs_deploy.errors import DeploymentFailed, NothingToRevertTo
-from ecs_deploy.model import Marks, Proof, Service, family, is_proven, number, short
-from ecs_deploy.order import Standing, standing
+from ecs_deploy.model import Marks, Progress, Proof, Service, family, is_proven, short
+from ecs_deploy.order import concern_the_same, is_newer, rank
+from ecs_deploy.task_definition import images
 
 # Each costs a read; whoever wants to go further back names the revision.
 _MOST_REVISIONS = 50
+# The time of a request is by another clock than ECS's.
+_CLOCKS_DIFFER = timedelta(seconds=5)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The revision that a service has in use, and the others of its family that may be on their way to it."""
-
-    in_use: TaskDefinition
-    others: tuple[TaskDefinition, ...]
-
-    @property
-    def newest(self) -> str:
-        """The ARN with the highest number."""
-        return max((each.arn for each in (self.in_use, *self.others)), key=number)
-
-    def claim(self, marks: Marks) -> TaskDefinition | None:
-        """The first revision that was registered for this request, by this execution or by another one of it."""
-        ours = (Standing.OWN, Standing.SAME_REQUEST)
-        claims = [each for each in self.others if standing(each.marks, marks) in ours]
-        return min(claims, key=lambda each: number(each.arn), default=None)
-
-
-def know(service: Service, *, others: bool) -> Known:
-    """Read what is in use and, if `others` matter, what was registered since the revision before it.
-
-    Mostly the revision in use is the newest of its family, and one read answers both.
-    """
-    if not others:
-        return Known(ecs.describe_task_definition(service.in_use), ())
+def find(revision: str) -> TaskDefinition | None:
+    """Read a revision; None where it is not there any more."""
     try:
-        newest = ecs.describe_task_definition(family(service.in_use))
-    except DeploymentFailed:
-        # No revision of the family is active any more, but the service still runs one.
-        return Known(ecs.describe_task_definition(service.in_use), ())
-    in_use = newest if newest.arn == service.in_use else ecs.describe_task_definition(service.in_use)
-    before = in_use.marks.replaces if in_use.marks else in_use.arn
-    oldest = before if family(before) == family(in_use.arn) and number(before) < number(in_use.arn) else in_use.arn
-    near = {each.arn: each for each in (newest, *between(oldest, newest.arn, known=in_use))}
-    return Known(in_use, tuple(each for arn, each in near.items() if arn != in_use.arn))
-
-
-def between(older: str, newer: str, known: TaskDefinition) -> tuple[TaskDefinition, ...]:
-    """The active revisions registered after one and before another of the same family, less the known one."""
-    missing = {*range(number(older) + 1, number(newer))} - {number(known.arn)}
-    if not missing:
-        return ()
-    arns = ecs.revisions_before(newer, _MOST_REVISIONS)
-    return tuple(ecs.describe_task_definition(arn) for arn in arns if number(arn) in missing)
-
-
-def marks_of(revision: str) -> Marks | None:
-    """What the deployer noted on a revision; None where it is not the deployer's, or is not there any more."""
-    try:
-        return ecs.describe_task_definition(revision).marks
+        return ecs.describe_task_definition(revision)
     except DeploymentFailed:
         return None
+
+
+def registered_since(revision: str, since: datetime) -> Iterator[TaskDefinition]:
+    """The revisions of the family of `revision` that were registered since, the newest first."""
+    newest = find(family(revision))
+    if newest is None or newest.registered_at < since:
+        return
+    yield newest
+    for arn in ecs.revisions_before(newest.arn, _MOST_REVISIONS):
+        earlier = ecs.describe_task_definition(arn)
+        if earlier.registered_at < since:
+            return
+        yield earlier
+
+
+def own(in_use: TaskDefinition, marks: Marks) -> list[TaskDefinition]:
+    """The revisions that this execution has registered already, the newest first."""
+    since = registered_since(in_use.arn, marks.started_at - _CLOCKS_DIFFER)
+    return [each for each in since if each.marks and each.marks.execution == marks.execution]
+
+
+def supersedes(in_use: TaskDefinition, marks: Marks) -> bool:
+    """Whether what is in use is newer than a request with these marks, in a container that the request changes."""
+    theirs = in_use.marks
+    if theirs is None or not is_newer(theirs, marks) or in_use.has_failed:
+        return False
+    if concern_the_same(theirs, marks):
+        return True
+    # A newer push of another image carries on what ran before it: perhaps a newer image of ours.
+    return any(
+        images(each.document, marks.containers) == images(in_use.document, marks.containers)
+        for each in rivals(in_use.arn, marks)
+    )
+
+
+def rivals(revision: str, marks: Marks) -> list[TaskDefinition]:
+    """The revisions of newer requests for the same containers of the service that have not failed, newest first."""
+    return [each for each in newer(revision, marks) if not each.has_failed]
+
+
+def newer(revision: str, marks: Marks) -> list[TaskDefinition]:
+    """The revisions of newer requests for the same containers of the service, newest first."""
+    since = registered_since(revision, marks.requested_at - _CLOCKS_DIFFER)
+    return [
+        each
+        for each in since
+        if each.marks
+        and each.marks.service == marks.service
+        and is_newer(each.marks, marks)
+        and concern_the_same(each.marks, marks)
+    ]
+
+
+def fallbacks(progress: Progress) -> list[str]:
+    """The revisions to return to when the one of `progress` fails, the best first; those that were tried are left out.
+
+    Best is the newest older request that came since the revision in use before was put there: it may have been
+    displaced before it was stable, or have come late and stood back. Then that revision itself, then the one that was
+    stable. A newer request has an execution of its own.
+    """
+    base = find(progress.base)
+    since = registered_since(progress.base, datetime.fromisoformat(progress.base_since))
+    others = [
+        (rank(each.marks), each.arn)
+        for each in since
+        if each.marks
+        and each.marks.service == progress.marks.service
+        and each.arn not in {progress.revision, progress.base}
+        and is_newer(each.marks, base.marks if base else None)
+        and is_newer(progress.marks, each.marks)
+        and not each.has_failed
+    ]
+    found = [arn for _, arn in sorted(others, reverse=True)]
+    if base and not base.has_failed:
+        found.append(base.arn)
+    return [each for each in dict.fromkeys([*found, progress.replaced]) if each not in progress.tried]
 
 
 def newest_stable_before(in_use: TaskDefinition) -> TaskDefinition:
@@ -76,7 +109,7 @@ def newest_stable_before(in_use: TaskDefinition) -> TaskDefinition:
     for arn in ecs.revisions_before(in_use.arn, _MOST_REVISIONS):
         candidate = ecs.describe_task_definition(arn)
         was_stable = arn in replaced or is_proven(Proof.STABLE, arn, candidate.tags)
-        if was_stable and not is_proven(Proof.FAILED, arn, candidate.tags):
+        if was_stable and not candidate.has_failed:
             return candidate
         replaced |= _replaced_by(candidate)
     raise NothingToRevertTo(
@@ -86,10 +119,17 @@ def newest_stable_before(in_use: TaskDefinition) -> TaskDefinition:
 
 def to_return_to(service: Service, in_use: TaskDefinition) -> str:
     """The revision to return to when the next one fails: never one that failed itself, if another is known."""
-    marks = in_use.marks
-    if marks and service.proven == in_use.arn and is_proven(Proof.FAILED, in_use.arn, in_use.tags):
-        return marks.replaces
+    if in_use.marks and service.proven == in_use.arn and in_use.has_failed:
+        return in_use.marks.replaces
     return service.proven
+
+
+def in_use_since(service: Service, in_use: TaskDefinition) -> datetime:
+    """Since when the service is to run what it does: as of the request, or as of the change that somebody made."""
+    if in_use.marks:
+        return in_use.marks.requested_at - _CLOCKS_DIFFER
+    created_at = service.primary.created_at if service.is_rolling else None
+    return created_at or in_use.registered_at
 
 
 def _replaced_by(revision: TaskDefinition) -> set[str]:

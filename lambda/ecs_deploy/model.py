@@ -153,6 +153,11 @@ class Service:
         return self.strategy == ROLLING
 
     @property
+    def is_rolling_out(self) -> bool:
+        """Whether what is in use was not stable yet, while there is one to return to."""
+        return self.is_rolling and self.proven != self.in_use
+
+    @property
     def in_use(self) -> str:
         """The revision that new tasks are started from."""
         return self.primary.revision if self.is_rolling else self.revision
@@ -169,6 +174,12 @@ class Service:
         dated = [(created_at, revision) for created_at, revision in active if created_at]
         # The first of two made in the same moment: ECS lists the newest first.
         return max(dated, key=lambda pair: pair[0])[1] if dated else None
+
+    @property
+    def interrupted(self) -> str:
+        """The displaced revision, if its rollout was not complete: whoever follows it may still undo it."""
+        states = {each.revision: each.rollout_state for each in self.deployments if each.status == "ACTIVE"}
+        return self.displaced if self.displaced and states[self.displaced] != "COMPLETED" else ""
 
     @property
     def proven(self) -> str:
@@ -248,9 +259,17 @@ def number(revision: str) -> int:
     return int(revision.rpartition(":")[2])
 
 
+EVERY_CONTAINER = ("*",)
+_CONTAINERS_TAG = "ecs-deploy:containers"
+_LONGEST_TAG_VALUE = 256
+
+
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What the deployer remembers, as tags on the revision it registered."""
+    """What the deployer remembers, as tags on the revision it registered.
+
+    `containers` are those that the request changed; whoever deploys a whole revision changes `EVERY_CONTAINER`.
+    """
 
     service: str
     request: str
@@ -258,6 +277,7 @@ class Marks:
     requested_at: datetime
     started_at: datetime
     replaces: str
+    containers: tuple[str, ...] = EVERY_CONTAINER
 
     def as_tags(self) -> dict[str, str]:
         return {
@@ -267,7 +287,13 @@ class Marks:
             "ecs-deploy:requested-at": instant(self.requested_at),
             "ecs-deploy:started-at": instant(self.started_at),
             "ecs-deploy:replaces": self.replaces,
+            _CONTAINERS_TAG: self._containers_tag,
         }
+
+    @property
+    def _containers_tag(self) -> str:
+        text = " ".join(self.containers)
+        return text if len(text) <= _LONGEST_TAG_VALUE else EVERY_CONTAINER[0]
 
     @classmethod
     def read(cls, revision: str, tags: Mapping[str, str]) -> Self | None:
@@ -285,6 +311,7 @@ class Marks:
                 datetime.fromisoformat(tags["ecs-deploy:requested-at"]),
                 datetime.fromisoformat(tags["ecs-deploy:started-at"]),
                 tags["ecs-deploy:replaces"],
+                tuple(tags.get(_CONTAINERS_TAG, "").split()) or EVERY_CONTAINER,
             )
         except (KeyError, ValueError):
             return None
@@ -323,30 +350,40 @@ class Failure:
 class Progress:
     """A deployment on its way, handed from state to state as JSON.
 
-    `revision` is the new one, `base` the one it was made from, `replaced` the one to return to, and `given_back` one
-    that was displaced and must not be (all ARNs). `deployment` is the id that UpdateService answered, `updated_at` when
-    it did, `reason` what ECS last said against it. Times are ISO 8601 in UTC, `timeout` and `bake_time`, which comes on
-    top, are seconds.
+    `revision` is the new one, with `image` in `containers`; `base` the one it was made from, in use since `base_since`;
+    `replaced` the one that was stable before; `returns_to` the one that a rollback brings in, and `tried` those that it
+    brought in and that failed too; `given_back` one that was displaced and must not be, after which the execution
+    starts anew if `again`; `interrupted` one whose rollout was under way when this one took its place (all ARNs).
+    `deployment` is the id that UpdateService answered, `updated_at` when it did, `reason` what ECS last said against
+    it. Times are ISO 8601 in UTC; `timeout`, and what comes on top of it, `bake_time` and the time that was `lost`
+    while AWS could not be asked, are seconds.
     """
 
     execution: str
     cluster: str
     service: str
     image: str
+    containers: tuple[str, ...]
     revision: str
     base: str
+    base_since: str
     replaced: str
     timeout: int
     rollback: bool
     request: str
     requested_at: str
     started_at: str
+    returns_to: str = ""
+    tried: tuple[str, ...] = ()
     given_back: str = ""
+    again: bool = False
+    interrupted: str = ""
     insisted: int = 0
     phase: str = Phase.DEPLOYING
     deployment: str = ""
     updated_at: str = ""
     bake_time: int = 0
+    lost: float = 0
     polls: int = 0
     reason: str | None = None
     failure: Failure | None = None
@@ -355,7 +392,8 @@ class Progress:
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         failure = document["failure"]
         restored = failure and Failure(failure["error"], failure["message"], tuple(failure["reasons"]))
-        return cls(**{**document, "failure": restored})
+        lists = {key: tuple(document[key]) for key in ("containers", "tried")}
+        return cls(**{**document, **lists, "failure": restored})
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -363,7 +401,7 @@ class Progress:
     @property
     def deadline(self) -> datetime:
         """When the rollout of this phase is overdue, once the service was updated."""
-        return self.updated_at_time + timedelta(seconds=self.timeout + self.bake_time)
+        return self.updated_at_time + timedelta(seconds=self.timeout + self.bake_time + self.lost)
 
     @property
     def updated_at_time(self) -> datetime:
@@ -372,7 +410,7 @@ class Progress:
     @property
     def target(self) -> str:
         """The revision that the service shall run in this phase."""
-        targets = {Phase.DEPLOYING: self.revision, Phase.ROLLING_BACK: self.replaced}
+        targets = {Phase.DEPLOYING: self.revision, Phase.ROLLING_BACK: self.returns_to}
         return targets.get(Phase(self.phase), self.given_back)
 
     @property
@@ -385,17 +423,19 @@ class Progress:
             datetime.fromisoformat(self.requested_at),
             datetime.fromisoformat(self.started_at),
             self.replaced,
+            self.containers,
         )
 
     @property
     def before(self) -> set[str]:
         """The revisions that the target takes the place of."""
-        return {self.base, self.replaced} if self.phase == Phase.DEPLOYING else {self.revision}
+        known = {self.base, self.replaced, self.revision, self.returns_to, self.given_back, *self.tried}
+        return known - {self.target, ""}
 
     @property
     def may_insist(self) -> bool:
-        """Whether the revision may be brought in once more: not while returning, and not without end."""
-        return self.phase == Phase.DEPLOYING and self.insisted < MOST_TIMES_INSISTED
+        """Whether the target may be brought in once more: not without end."""
+        return self.insisted < MOST_TIMES_INSISTED
 
     def insisting(self) -> Self:
         return replace(self, insisted=self.insisted + 1)
@@ -405,9 +445,21 @@ class Progress:
 
         Which service deployment it made is not sure from the answer where ECS shifts traffic; a later look tells.
         """
-        deployment = service.primary.id if service.is_rolling else ""
-        bake_time = round(service.bake_time.total_seconds())
-        return replace(self, deployment=deployment, bake_time=bake_time, updated_at=instant(now))
+        return replace(
+            self,
+            deployment=service.primary.id if service.is_rolling else "",
+            bake_time=round(service.bake_time.total_seconds()),
+            updated_at=instant(now),
+            interrupted=self.interrupted or service.interrupted,
+        )
+
+    def begun_anew(self, service: Service) -> Self:
+        """After somebody gave the new revision back: its rollout, and its deadline, count from then."""
+        primary = service.primary
+        ours = self.phase == Phase.DEPLOYING and primary.revision == self.revision and primary.id != self.deployment
+        if not ours or not self.may_insist or not primary.created_at or primary.created_at <= self.updated_at_time:
+            return self
+        return replace(self.insisting(), deployment=primary.id, updated_at=instant(primary.created_at))
 
     def following(self, deployment: str) -> Self:
         return replace(self, deployment=deployment)
@@ -418,15 +470,26 @@ class Progress:
     def heard(self, reason: str | None) -> Self:
         return replace(self, reason=reason or self.reason)
 
-    def rolling_back(self, failure: Failure) -> Self:
-        return replace(self, phase=Phase.ROLLING_BACK, deployment="", updated_at="", reason=None, failure=failure)
+    def delayed(self, seconds: float) -> Self:
+        return replace(self, lost=self.lost + seconds)
 
-    def giving_back(self, revision: str) -> Self:
-        return replace(self, phase=Phase.GIVING_BACK, given_back=revision)
+    def returning_to(self, revision: str, failure: Failure, *, after: str = "") -> Self:
+        """Bring in `revision` because of `failure`, `after` the return to another one failed too."""
+        return replace(
+            self,
+            phase=Phase.ROLLING_BACK,
+            returns_to=revision,
+            tried=(*self.tried, after) if after else self.tried,
+            deployment="",
+            updated_at="",
+            lost=0,
+            insisted=0,
+            reason=None,
+            failure=failure,
+        )
 
-    def expects(self, displaced: str) -> bool:
-        """Whether it is no surprise that an update takes the place of this revision."""
-        return displaced in {self.base, self.replaced, self.revision, self.given_back}
+    def giving_back(self, revision: str, *, again: bool) -> Self:
+        return replace(self, phase=Phase.GIVING_BACK, given_back=revision, again=again)
 
 
 def tag_value(text: str) -> str:

@@ -1,40 +1,23 @@
-"""Which of two revisions is newer: by the time of the request, then by the start of the execution, then by its id."""
+"""Which of two requests is newer, and whether they are about the same: each container runs its own newest push."""
 
 from datetime import datetime
-from enum import Enum, auto
 
-from ecs_deploy.model import Marks
-
-
-class Standing(Enum):
-    """How a revision that is in use stands to an execution that wants to replace it."""
-
-    OLDER = auto()
-    NEWER = auto()
-    SAME_REQUEST = auto()
-    OWN = auto()
+from ecs_deploy.model import EVERY_CONTAINER, Marks
 
 
-def standing(theirs: Marks | None, mine: Marks) -> Standing:
-    """Compare the marks of a revision in use with those of this execution; one without marks is older."""
-    if theirs is None:
-        return Standing.OLDER
-    if theirs.execution == mine.execution:
-        return Standing.OWN
-    if (theirs.service, theirs.request) == (mine.service, mine.request):
-        return Standing.SAME_REQUEST
-    return Standing.NEWER if _rank(theirs) > _rank(mine) else Standing.OLDER
+def is_newer(theirs: Marks | None, mine: Marks | None) -> bool:
+    """Whether theirs goes before mine: by the time of the request, then by the execution's start, then by its id.
 
-
-def yields(mine: Marks | None, theirs: Marks | None) -> bool:
-    """Whether one revision must leave another in place that was put there unexpectedly.
-
-    Without marks it is a person's or Terraform's, made while the deployment was on its way: it goes first.
+    A revision without marks is older than any: it was there before, or somebody else takes care of it.
     """
-    if theirs is None or mine is None:
-        return theirs is None
-    return standing(theirs, mine) in {Standing.NEWER, Standing.SAME_REQUEST}
+    return theirs is not None and (mine is None or rank(theirs) > rank(mine))
 
 
-def _rank(marks: Marks) -> tuple[datetime, datetime, str]:
+def concern_the_same(one: Marks, other: Marks) -> bool:
+    """Whether both change a container of the same name; whoever deploys a whole definition changes every one."""
+    return EVERY_CONTAINER in {one.containers, other.containers} or bool({*one.containers} & {*other.containers})
+
+
+def rank(marks: Marks) -> tuple[datetime, datetime, str]:
+    """What the order goes by."""
     return marks.requested_at, marks.started_at, marks.execution

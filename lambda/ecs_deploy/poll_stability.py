@@ -1,15 +1,17 @@
 """The third step, again and again: look at the service and judge the deployment."""
 
 from dataclasses import asdict
+from datetime import datetime
 
 from ecs_deploy import course, ecs, shell
 from ecs_deploy.course import Answer
 from ecs_deploy.errors import AwsUnavailable, DeployError, ServiceNotFound
 from ecs_deploy.evidence import explain
-from ecs_deploy.history import marks_of
-from ecs_deploy.model import Explanation, Progress, Service
-from ecs_deploy.order import yields
+from ecs_deploy.history import fallbacks, find, newer
+from ecs_deploy.model import Explanation, Phase, Progress, Service, family, number
+from ecs_deploy.order import is_newer
 from ecs_deploy.request import Home
+from ecs_deploy.task_definition import differ_elsewhere, images
 from ecs_deploy.verdict import Finding, Verdict, is_ours, judge, judge_before_ours, judge_shift, settle
 
 _NOTHING_TO_EXPLAIN = Explanation("", ())
@@ -19,6 +21,10 @@ _NOTHING_TO_EXPLAIN = Explanation("", ())
 def handler(event: shell.Event, _home: Home) -> Answer:
     """Answer what follows from the state of the rollout."""
     progress = Progress.from_json(event["progress"]).polled()
+    if event["attempt"]:
+        # The time of the tries before is not the rollout's.
+        entered_at = datetime.fromisoformat(event["enteredAt"])
+        progress = progress.delayed((shell.now() - entered_at).total_seconds())
     try:
         service = ecs.describe_service(progress.cluster, progress.service)
     except ServiceNotFound:
@@ -29,18 +35,77 @@ def handler(event: shell.Event, _home: Home) -> Answer:
     shell.logger.debug("Deployments", deployments=[asdict(each) for each in service.deployments])
     said = verdict.reason or progress.reason or "the service gives no reason"
     explanation = explain(progress, service, said) if course.is_failure(verdict) else _NOTHING_TO_EXPLAIN
-    _mark(progress.revision, course.mark(progress, verdict))
-    return course.after_poll(progress, verdict, explanation, service, shell.now())
+    _mark(progress.target, course.proof(progress, verdict, service))
+    others = _fallbacks(progress) if course.needs_fallbacks(progress, verdict) else []
+    if progress.phase == Phase.ROLLING_BACK and verdict.finding == Finding.STABLE and _failed_with_its_base(progress):
+        shell.logger.info("Starts anew, since the revision before failed by itself", base=progress.base)
+        return course.start_anew()
+    return course.after_poll(progress, verdict, explanation, others, service, shell.now())
+
+
+def _fallbacks(progress: Progress) -> list[str]:
+    """The revisions to return to; the one that was stable where the others cannot be seen."""
+    try:
+        return fallbacks(progress)
+    except DeployError as error:
+        shell.logger.warning("The revisions could not be read", reason=error.message)
+        return [progress.replaced]
+
+
+def _failed_with_its_base(progress: Progress) -> bool:
+    """Whether the revision was made from one that failed too, for what it changed in other containers."""
+    base = find(progress.base)
+    if base is None or not base.has_failed:
+        return False
+    stable = find(progress.target)
+    return stable is not None and differ_elsewhere(base.document, stable.document, progress.containers)
 
 
 def _look_closer(progress: Progress, service: Service, verdict: Verdict) -> Verdict:
     """Settle what the service alone does not tell: by the tasks, or by the marks of the revision that is in use."""
     if verdict.finding == Finding.TASKS_KEEP_FAILING:
         return _settle(progress)
-    displaced = verdict.finding == Finding.DISPLACED
-    if displaced and progress.may_insist and not yields(progress.marks, marks_of(service.in_use)):
+    if progress.may_insist and _came_late(progress, service, verdict.finding):
         return Verdict(Finding.OVERTAKEN, verdict.reason)
+    if verdict.finding == Finding.ECS_ROLLED_BACK and _failed_in_between(progress, service):
+        return Verdict(Finding.DISPLACED, verdict.reason)
     return verdict
+
+
+def _came_late(progress: Progress, service: Service, finding: Finding) -> bool:
+    """Whether what is in use is there because another execution was late, or undid more than was its own."""
+    if progress.phase == Phase.ROLLING_BACK:
+        return finding != Finding.GONE and service.in_use in {progress.revision, *progress.tried} - {progress.target}
+    if finding == Finding.DISPLACED:
+        return _is_older(progress, service.in_use)
+    seen_back = finding in {Finding.ECS_IS_ROLLING_BACK, Finding.ECS_ROLLED_BACK}
+    if not seen_back or not progress.interrupted or _is_seen_to_fail(progress, service):
+        return False
+    # The execution of the revision that was interrupted undid this one instead. It gives it back, unless it dies.
+    other = find(progress.interrupted)
+    return other is not None and other.has_failed
+
+
+def _failed_in_between(progress: Progress, service: Service) -> bool:
+    """Whether a newer revision took this one's place, failed, and ECS returned from it to what was before both."""
+    if progress.phase == Phase.ROLLING_BACK or _is_seen_to_fail(progress, service):
+        return False
+    return bool(newer(progress.revision, progress.marks))
+
+
+def _is_seen_to_fail(progress: Progress, service: Service) -> bool:
+    return any(each.revision == progress.revision and each.rollout_state == "FAILED" for each in service.deployments)
+
+
+def _is_older(progress: Progress, revision: str) -> bool:
+    """Whether the revision in use is of an older request, and was not made on top of the progress's own."""
+    theirs = find(revision)
+    if theirs is None or theirs.marks is None or is_newer(theirs.marks, progress.marks):
+        return False
+    mine = find(progress.revision)
+    if mine is None or family(revision) != family(mine.arn) or number(revision) < number(mine.arn):
+        return True
+    return images(theirs.document, progress.containers) != images(mine.document, progress.containers)
 
 
 def _settle(progress: Progress) -> Verdict:
@@ -56,6 +121,7 @@ def _judge(progress: Progress, service: Service) -> tuple[Progress, Verdict]:
     """Judge by the deployment that UpdateService made; where ECS shifts traffic, by its service deployment."""
     now = shell.now()
     if service.is_rolling or not service.is_active:
+        progress = progress.begun_anew(service) if service.is_active else progress
         return progress, judge(
             service,
             deployment=progress.deployment,

@@ -1,92 +1,135 @@
 """The first step: check the request, and register the revision it asks for or find it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 
-from ecs_deploy import course, ecs, shell
+from ecs_deploy import course, ecs, executions, shell
 from ecs_deploy.course import Answer, Outcome
 from ecs_deploy.ecs import TaskDefinition
 from ecs_deploy.errors import DeploymentFailed, InvalidRequest
-from ecs_deploy.history import Known, between, know, newest_stable_before, to_return_to
-from ecs_deploy.model import Marks, Progress, Service, instant, tag_value
-from ecs_deploy.order import Standing, standing
+from ecs_deploy.history import in_use_since, newest_stable_before, own, supersedes, to_return_to
+from ecs_deploy.model import EVERY_CONTAINER, Marks, Progress, Service, instant, tag_value
 from ecs_deploy.registry import Ecr, ecr
 from ecs_deploy.request import Home, NewImage, OldRevision, Request, Revert, parse
 from ecs_deploy.support import require_supported
-from ecs_deploy.task_definition import Edit, edit, tags_for
+from ecs_deploy.task_definition import Edit, differ_elsewhere, edit, tags_for
 
-_NOTHING_TO_DO = {Standing.NEWER: Outcome.SUPERSEDED, Standing.SAME_REQUEST: Outcome.DUPLICATE}
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A checked request, the service as it is now, and the revision to start from, which is mostly the one in use.
+
+    `attempt` counts the tries of this step, from 0.
+    """
+
+    request: Request
+    execution: Mapping[str, str]
+    attempt: int
+    service: Service
+    in_use: TaskDefinition
+    base: TaskDefinition
+
+    @property
+    def started_at(self) -> datetime:
+        return datetime.fromisoformat(self.execution["startedAt"])
+
+    def marks(self, containers: tuple[str, ...] = EVERY_CONTAINER) -> Marks:
+        """The place of this execution in the order of requests."""
+        push = self.request.push
+        return Marks(
+            service=f"{self.service.cluster}/{self.service.name}",
+            request=push.id if push else tag_value(self.execution["name"]),
+            execution=tag_value(self.execution["id"]),
+            requested_at=push.time if push else self.started_at,
+            started_at=self.started_at,
+            replaces=to_return_to(self.service, self.in_use),
+            containers=containers,
+        )
 
 
 @shell.step
 def handler(event: shell.Event, home: Home) -> Answer:
     """Answer `update` with a registered revision, or the end of an execution that changes nothing."""
     request = parse(event["request"], home)
+    job = _look(request, event["execution"], event["attempt"], event.get("onto"))
+    match request.wanted:
+        case NewImage() as wanted:
+            return _deploy(job, wanted, home)
+        case OldRevision(name):
+            return _reuse(job, _existing(name))
+        case Revert():
+            return _reuse(job, newest_stable_before(job.in_use))
+
+
+def _look(request: Request, execution: Mapping[str, str], attempt: int, base: str | None) -> Job:
     service = ecs.describe_service(request.cluster, request.service)
     require_supported(service)
-    # An event can be doubled and a step retried; only then may somebody have registered for this request already.
-    known = know(service, others=request.push is not None or event["attempt"] > 0)
-    marks = _marks(request, event["execution"], service, to_return_to(service, known.in_use))
-    claim = known.claim(marks)
-    for there in filter(None, (known.in_use, claim)):
-        if outcome := _NOTHING_TO_DO.get(standing(there.marks, marks)):
-            return _stand_down(outcome, service, request, marks)
-    match request.wanted:
-        case NewImage(image, container):
-            change = edit(known.in_use.document, image, container)
-            revision, deployed = claim.arn if claim else _register(home, known.in_use, marks, change), str(change.image)
-            if request.push and _was_claimed_meanwhile(known, revision, marks):
-                return _stand_down(Outcome.DUPLICATE, service, request, marks)
-        case OldRevision(name):
-            revision, deployed = _reuse(_existing(name), marks)
-        case Revert():
-            revision, deployed = _reuse(newest_stable_before(known.in_use), marks)
-    return course.update(
-        Progress(
-            execution=marks.execution,
-            cluster=service.cluster,
-            service=service.name,
-            image=deployed,
-            revision=revision,
-            base=known.in_use.arn,
-            replaced=marks.replaces,
-            timeout=request.timeout,
-            rollback=request.rollback,
-            request=marks.request,
-            requested_at=instant(marks.requested_at),
-            started_at=instant(marks.started_at),
-        )
-    )
+    in_use = ecs.describe_task_definition(service.in_use)
+    return Job(request, execution, attempt, service, in_use, ecs.describe_task_definition(base) if base else in_use)
 
 
-def _was_claimed_meanwhile(known: Known, revision: str, marks: Marks) -> bool:
-    """Whether another execution of the same event was the first to register, after this one had looked."""
-    since = between(known.newest, revision, known.in_use)
-    return any(standing(each.marks, marks) == Standing.SAME_REQUEST for each in since)
-
-
-def _stand_down(outcome: Outcome, service: Service, request: Request, marks: Marks) -> Answer:
-    image = str(request.wanted.image) if isinstance(request.wanted, NewImage) else None
-    return course.stand_down(outcome, service, image, marks.started_at, shell.now())
-
-
-def _register(home: Home, in_use: TaskDefinition, marks: Marks, change: Edit) -> str:
-    """Register the edited revision; answers its ARN."""
-    tags = tags_for(in_use.tags, marks.as_tags())
+def _deploy(job: Job, wanted: NewImage, home: Home) -> Answer:
+    """Register a revision with the image."""
+    change = edit(job.base.document, wanted.image, wanted.container)
+    marks = job.marks(change.containers)
     if ecr(change.image.domain) == Ecr(home.account, home.region):
         ecs.require_image(change.image)
+    if _is_claimed_by_another(job, marks, wanted.container):
+        return _stand_down(job, Outcome.DUPLICATE, str(change.image))
+    if not supersedes(job.in_use, marks):
+        return _update(job, marks, _registered(job, marks, change), str(change.image))
+    if not job.service.is_rolling_out:
+        return _stand_down(job, Outcome.SUPERSEDED, str(change.image))
+    return _stand_by(job, wanted)
+
+
+def _stand_by(job: Job, wanted: NewImage) -> Answer:
+    """Leave the revision for the newer one to return to, which may still fail; unless it has failed by then."""
+    stable = replace(job, base=ecs.describe_task_definition(job.service.proven))
+    change = edit(stable.base.document, wanted.image, wanted.container)
+    marks = stable.marks(change.containers)
+    revision = _registered(stable, marks, change)
+    now = _look(job.request, job.execution, job.attempt, stable.base.arn)
+    if supersedes(now.in_use, marks):
+        return _stand_down(job, Outcome.SUPERSEDED, str(change.image))
+    return _update(now, marks, revision, str(change.image))
+
+
+def _reuse(job: Job, old: TaskDefinition) -> Answer:
+    """Mark a revision as asked for again: its place in the order of requests is new, what it replaced is history."""
+    marks = job.marks()
+    image = old.document["containerDefinitions"][0]["image"]
+    if _is_claimed_by_another(job, marks):
+        return _stand_down(job, Outcome.DUPLICATE, image)
+    if supersedes(job.in_use, marks):
+        return _stand_down(job, Outcome.SUPERSEDED, image)
+    ecs.tag(old.arn, replace(marks, replaces=old.marks.replaces if old.marks else marks.replaces).as_tags())
+    shell.logger.info("Reused", revision=old.arn, replaces=marks.replaces)
+    return _update(job, marks, old.arn, image)
+
+
+def _is_claimed_by_another(job: Job, marks: Marks, container: str | None = None) -> bool:
+    """Whether another execution has the same push of the same image for the same service."""
+    if job.request.push is None:
+        return False
+    name = sha256("\n".join((marks.service, container or "", job.request.push.id)).encode()).hexdigest()
+    owner = executions.claim(shell.claims(), name, marks.execution)
+    shell.logger.info("Claimed", owner=owner, push=job.request.push.id)
+    return owner != marks.execution
+
+
+def _registered(job: Job, marks: Marks, change: Edit) -> str:
+    """Register the edited revision, unless an earlier try of this step has; answers its ARN."""
+    tags = tags_for(job.base.tags, marks.as_tags())
+    there = own(job.base, marks) if job.attempt else []
+    for each in there:
+        if not differ_elsewhere(each.document, job.base.document, marks.containers):
+            return each.arn
     revision = ecs.register_task_definition(change.document, tags)
     shell.logger.info("Registered", revision=revision, replaces=marks.replaces, containers=change.containers)
     return revision
-
-
-def _reuse(old: TaskDefinition, marks: Marks) -> tuple[str, str]:
-    """Mark a revision as asked for again: its place in the order of requests is new, what it replaced is history."""
-    before = old.marks
-    ecs.tag(old.arn, replace(marks, replaces=before.replaces if before else marks.replaces).as_tags())
-    shell.logger.info("Reused", revision=old.arn, replaces=marks.replaces)
-    return old.arn, old.document["containerDefinitions"][0]["image"]
 
 
 def _existing(name: str) -> TaskDefinition:
@@ -99,13 +142,26 @@ def _existing(name: str) -> TaskDefinition:
     return old
 
 
-def _marks(request: Request, execution: Mapping[str, str], service: Service, replaces: str) -> Marks:
-    started_at = datetime.fromisoformat(execution["startedAt"])
-    return Marks(
-        service=f"{service.cluster}/{service.name}",
-        request=request.push.id if request.push else tag_value(execution["name"]),
-        execution=tag_value(execution["id"]),
-        requested_at=request.push.time if request.push else started_at,
-        started_at=started_at,
-        replaces=replaces,
+def _stand_down(job: Job, outcome: Outcome, image: str) -> Answer:
+    return course.stand_down(outcome, job.service, image, job.started_at, shell.now())
+
+
+def _update(job: Job, marks: Marks, revision: str, image: str) -> Answer:
+    return course.update(
+        Progress(
+            execution=marks.execution,
+            cluster=job.service.cluster,
+            service=job.service.name,
+            image=image,
+            containers=marks.containers,
+            revision=revision,
+            base=job.base.arn,
+            base_since=instant(in_use_since(job.service, job.base)),
+            replaced=marks.replaces,
+            timeout=job.request.timeout,
+            rollback=job.request.rollback,
+            request=marks.request,
+            requested_at=instant(marks.requested_at),
+            started_at=instant(marks.started_at),
+        )
     )

@@ -1,6 +1,7 @@
 """The thin shell around a step: log, count, and turn what was raised into the contract's end."""
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,11 @@ def step(act: Callable[[Event, Home], Answer]) -> Callable[[Event, "LambdaContex
     # The decorators' types lose the handler's.
     typed: Callable[[Event, LambdaContext], Answer] = handler
     return typed
+
+
+def claims() -> str:
+    """The ARN of the state machine whose executions claim the events of pushes."""
+    return os.environ["CLAIMS"]
 
 
 def now() -> datetime:

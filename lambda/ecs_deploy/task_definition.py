@@ -4,12 +4,13 @@ The document is ECS's own JSON. Nothing here lists the fields to keep, so that a
 comes along.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ecs_deploy.errors import NoMatchingContainer, UnsupportedService
 from ecs_deploy.image import ImageReference, InvalidImageReference
+from ecs_deploy.model import EVERY_CONTAINER
 
 # DescribeTaskDefinition answers these, RegisterTaskDefinition does not take them:
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html
@@ -58,6 +59,29 @@ def edit(document: Mapping[str, Any], image: ImageReference, container: str | No
         if each["name"] in new_images:
             each["image"] = str(new_images[each["name"]])
     return Edit(copy, tuple(new_images), next(iter(new_images.values())))
+
+
+def images(document: Mapping[str, Any], containers: Collection[str]) -> dict[str, str | None]:
+    """The images of these containers, or of all where `containers` says so, by container name."""
+    return {
+        each["name"]: each.get("image")
+        for each in document["containerDefinitions"]
+        if each["name"] in containers or tuple(containers) == EVERY_CONTAINER
+    }
+
+
+def differ_elsewhere(one: Mapping[str, Any], other: Mapping[str, Any], containers: Collection[str]) -> bool:
+    """Whether two definitions differ in more than the images of these containers."""
+    return _rest(one, containers) != _rest(other, containers)
+
+
+def _rest(document: Mapping[str, Any], containers: Collection[str]) -> dict[str, Any]:
+    rest = {key: _without_null(value) for key, value in document.items() if key not in WRITTEN_BY_ECS}
+    mine = images(document, containers)
+    rest["containerDefinitions"] = [
+        {**each, "image": None} if each["name"] in mine else each for each in rest["containerDefinitions"]
+    ]
+    return rest
 
 
 def tags_for(tags: Mapping[str, str], marks: Mapping[str, str]) -> dict[str, str]:

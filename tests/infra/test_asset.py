@@ -25,7 +25,7 @@ sys.path[:] = [path for path in sys.path if "site-packages" not in path and "dis
 sys.path.insert(0, root)
 import importlib, importlib.metadata
 import boto3
-for service in ("ecs", "ecr", "logs"):
+for service in ("ecs", "ecr", "logs", "stepfunctions"):
     client = boto3.client(service, region_name="eu-central-1")
     assert client.meta.endpoint_url.endswith("amazonaws.com"), client.meta.endpoint_url
 ecs = boto3.client("ecs", region_name="cn-north-1")

@@ -15,7 +15,7 @@ ECS = "arn:aws:ecs:us-east-1:123456789012"
 ECR = "arn:aws:ecr:us-east-1:123456789012"
 DOORMAN = f"{ECS}:service/production1/doorman-service"
 XRAY = (("xray:PutTraceSegments", "xray:PutTelemetryRecords"), ("*",), None)
-DESCRIBE = (("ecs:DescribeTaskDefinition",), ("*",), None)
+DESCRIBE = (("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"), ("*",), None)
 
 MARK = (
     ("ecs:TagResource",),
@@ -57,7 +57,7 @@ def logs(state: str) -> Statement:
 
 def test_register(template: dict[str, Any]) -> None:
     assert role(template, "RegisterTaskDefinitionRole") == [
-        (("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"), ("*",), None),
+        DESCRIBE,
         MARK,
         (("ecs:RegisterTaskDefinition",), (f"{ECS}:task-definition/*",), None),
         (
@@ -69,6 +69,12 @@ def test_register(template: dict[str, Any]) -> None:
             ("iam:PassRole",),
             ("arn:aws:iam::123456789012:role/*",),
             '{"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}',
+        ),
+        (("states:StartExecution",), ("{ClaimsMachine}",), None),
+        (
+            ("states:DescribeExecution",),
+            ("arn:aws:states:us-east-1:123456789012:execution:{ClaimsMachine.Name}:*",),
+            None,
         ),
         (("ecr:DescribeImages",), (f"{ECR}:repository/doorman",), None),
         (("ecs:DescribeServices",), (DOORMAN,), None),
@@ -119,6 +125,10 @@ def test_workflow(template: dict[str, Any]) -> None:
     assert resources == ("*",)
 
 
+def test_claims_may_do_nothing(template: dict[str, Any]) -> None:
+    assert "Policies" not in of_type(template, "AWS::IAM::Role")["ClaimsRole"]
+
+
 def test_triggers(template: dict[str, Any]) -> None:
     assert role(template, "TriggersRole") == [(("states:StartExecution",), ("{WorkflowMachine}",), None)]
 
@@ -134,6 +144,7 @@ def test_nobody_else_has_a_role(template: dict[str, Any]) -> None:
         "UpdateServiceRole": "lambda.amazonaws.com",
         "PollStabilityRole": "lambda.amazonaws.com",
         "WorkflowRole": "states.amazonaws.com",
+        "ClaimsRole": "states.amazonaws.com",
         "TriggersRole": "events.amazonaws.com",
     }
     assert not of_type(template, "AWS::IAM::ManagedPolicy")
@@ -205,7 +216,7 @@ def test_many_targets_stay_within_the_limits_of_aws(big: dict[str, Any]) -> None
         return len("".join(longest.split()))
 
     for properties in of_type(big, "AWS::IAM::Role").values():
-        assert sum(size(policy["PolicyDocument"]) for policy in properties["Policies"]) <= 10_240
+        assert sum(size(policy["PolicyDocument"]) for policy in properties.get("Policies", [])) <= 10_240
         assert len(properties.get("ManagedPolicyArns", [])) <= 10
     for properties in of_type(big, "AWS::IAM::ManagedPolicy").values():
         assert size(properties["PolicyDocument"]) <= 6_144

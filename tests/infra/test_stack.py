@@ -27,6 +27,7 @@ def test_function(template: dict[str, Any], state: str) -> None:
         "Environment": {
             "Variables": {
                 "POWERTOOLS_LOG_LEVEL": "INFO",
+                **({"CLAIMS": "{ClaimsMachine}"} if state == "RegisterTaskDefinition" else {}),
             }
         },
         "LoggingConfig": {"ApplicationLogLevel": "INFO", "LogFormat": "JSON", "LogGroup": f"{{{state}Logs}}"},

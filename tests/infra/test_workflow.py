@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +24,8 @@ EXECUTION = {
     "StartTime": "2026-11-23T12:00:00.000Z",
     "Input": {"ignored": True},
 }
-CONTEXT = {"Execution": EXECUTION, "State": {"RetryCount": 2}}
+ENTERED_AT = "2026-11-23T12:00:05.000Z"
+CONTEXT = {"Execution": EXECUTION, "State": {"RetryCount": 2, "EnteredTime": ENTERED_AT}}
 
 
 def followers(state: dict[str, Any]) -> Iterator[str]:
@@ -106,8 +108,9 @@ def test_retries_outlast_twenty_minutes() -> None:
         for attempt in range(RETRY["MaxAttempts"])
     ]
     # Full jitter draws each delay between nothing and all of it.
-    assert sum(delays) / 2 == 1_351.5
-    assert sum(delays) / 2 > 20 * 60
+    assert sum(delays) / 2 == 2_101.5
+    chance = random.Random(0)  # noqa: S311 - nothing secret
+    assert min(sum(chance.uniform(0, delay) for delay in delays) for _ in range(10_000)) > 20 * 60
 
 
 REQUESTS: list[Any] = [
@@ -132,10 +135,17 @@ REQUESTS: list[Any] = [
 
 def test_the_first_function_gets_the_input_as_it_is() -> None:
     payload = STATES["RegisterTaskDefinition"]["Arguments"]["Payload"]
-    payloads = evaluate(*((payload, {"input": request, "context": CONTEXT}) for request in REQUESTS))
+    contexts = [{**CONTEXT, "Execution": {**EXECUTION, "Input": request}} for request in REQUESTS]
+    payloads = evaluate(
+        *(
+            (payload, {"input": request, "context": context})
+            for request, context in zip(REQUESTS, contexts, strict=True)
+        )
+    )
     assert payloads == [
         {
             "request": request,
+            "onto": None,
             "execution": {"id": EXECUTION["Id"], "name": "one", "startedAt": EXECUTION["StartTime"]},
             "attempt": 2,
         }
@@ -143,17 +153,29 @@ def test_the_first_function_gets_the_input_as_it_is() -> None:
     ]
 
 
+def test_the_first_function_is_told_on_top_of_what_to_start_anew() -> None:
+    payload = STATES["RegisterTaskDefinition"]["Arguments"]["Payload"]
+    (given,) = evaluate((payload, {"input": {"next": "register", "onto": "arn:3"}, "context": CONTEXT}))
+    assert (given["request"], given["onto"]) == (EXECUTION["Input"], "arn:3")
+
+
 @pytest.mark.parametrize("name", ["UpdateService", "PollStability"])
 def test_the_others_get_the_progress(name: str) -> None:
     progress = {"revision": "arn:2", "replaced": "arn:1", "failure": None, "image": "{% 1 %}", "polls": 0, "seen": [1]}
     states = {"input": {"next": "wait", "wait": 5, "progress": progress}, "context": CONTEXT}
     payload = STATES[name]["Arguments"]["Payload"]
-    assert evaluate((payload, states)) == [{"progress": progress, "attempt": 2}]
+    assert evaluate((payload, states)) == [{"progress": progress, "attempt": 2, "enteredAt": ENTERED_AT}]
 
 
 def test_what_a_function_says_comes_next() -> None:
     choices = STATES["WhatNext"]["Choices"]
-    nexts = {"update": "UpdateService", "wait": "WaitForRollout", "succeed": "Succeeded", "fail": "Failed"}
+    nexts = {
+        "register": "RegisterTaskDefinition",
+        "update": "UpdateService",
+        "wait": "WaitForRollout",
+        "succeed": "Succeeded",
+        "fail": "Failed",
+    }
     for said, state in nexts.items():
         answers = evaluate(*((choice["Condition"], {"input": {"next": said}}) for choice in choices))
         assert [choice["Next"] for choice, holds in zip(choices, answers, strict=True) if holds] == (
@@ -168,7 +190,7 @@ def test_the_wait_and_the_ends_say_what_the_function_said() -> None:
     payload, seconds, output, error, said = evaluate(
         (STATES["UpdateService"]["Output"], {"result": {"StatusCode": 200, "Payload": answer}}),
         (STATES["WaitForRollout"]["Seconds"], {"input": answer}),
-        (STATES["WhatNext"]["Choices"][2]["Output"], {"input": answer}),
+        (STATES["WhatNext"]["Choices"][3]["Output"], {"input": answer}),
         (STATES["Failed"]["Error"], {"input": answer}),
         (STATES["Failed"]["Cause"], {"input": answer}),
     )

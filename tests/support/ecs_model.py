@@ -1,14 +1,14 @@
-"""A model of ECS (and of what the deployer asks of ECR) that rolls services out over virtual time.
+"""A model of ECS (and of what the deployer asks of ECR and Step Functions) that rolls services out over virtual time.
 
 It keeps documents as they were sent, whatever is in them, and follows AWS's docs where the deployer depends on them:
 
 - a deployment's life and the rolling update: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html
 - the circuit breaker and its threshold: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
 - the fields of a deployment: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
+- the name of an execution: https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 """
 
 import copy
-import itertools
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ Document = dict[str, Any]
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+CLAIMS = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:Claims"
 _ECS_ARN = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
 WRITES = frozenset({"RegisterTaskDefinition", "UpdateService", "DeregisterTaskDefinition", "TagResource"})
 
@@ -31,7 +32,7 @@ class AwsError(Exception):
     """An error as AWS answers it."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(message)
+        super().__init__(code, message, status)
         self.code = code
         self.message = message
         self.status = status
@@ -151,11 +152,13 @@ class EcsModel:
         self.behaviours: dict[str, Behaviour | Iterator[Behaviour]] = {}
         self.refused: set[str] = set()
         self.calls: list[tuple[str, Document]] = []
-        self.before_call: Callable[[str, Document], None] = lambda _action, _body: None
-        self.after_call: Callable[[str, Document], None] = lambda _action, _body: None
-        self._deployment_ids = itertools.count(1)
-        self._task_ids = itertools.count(1)
+        self.executions: dict[str, str] = {}
+        self.before_call: Callable[[str, Document], None] = _nothing
+        self.after_call: Callable[[str, Document], None] = _nothing
+        self._deployments_made = 0
+        self._tasks_made = 0
         self._simulated_until = clock.now()
+        self.records_calls = True
 
     def add_revision(self, document: Document, tags: Document | None = None) -> str:
         """Register what a person would have registered; answers the ARN."""
@@ -180,7 +183,8 @@ class EcsModel:
 
     def call(self, action: str, body: Document) -> Document:
         """Answer a request of the API; raises `AwsError`."""
-        self.calls.append((action, copy.deepcopy(body)))
+        if self.records_calls:
+            self.calls.append((action, copy.deepcopy(body)))
         self.before_call(action, body)
         if action in self.refused:
             raise AwsError("AccessDeniedException", f"User: somebody is not authorized to perform: x:{action}")
@@ -198,6 +202,8 @@ class EcsModel:
             "ListTaskDefinitions": self._list_task_definitions,
             "TagResource": self._tag_resource,
             "GetLogEvents": self._get_log_events,
+            "StartExecution": self._start_execution,
+            "DescribeExecution": self._describe_execution,
         }
         answer = handlers[action](body)
         self.after_call(action, body)
@@ -340,7 +346,8 @@ class EcsModel:
         return f"{_ECS_ARN}:task/{service.cluster}/{task.id}"
 
     def _task_id(self) -> str:
-        return f"{next(self._task_ids):032x}"
+        self._tasks_made += 1
+        return f"{self._tasks_made:032x}"
 
     def _described_task(self, service: Service, task: Task) -> Document:
         status = "STOPPED" if task.stopped else "RUNNING" if task.is_running(self.clock.now()) else "PENDING"
@@ -382,6 +389,18 @@ class EcsModel:
                     return {"events": [{"timestamp": 0, "message": f"{line}\n"} for line in lines]}
         raise AwsError("ResourceNotFoundException", "The specified log stream does not exist.")
 
+    def _start_execution(self, body: Document) -> Document:
+        """An execution that ends at once, so its name is taken from then on, whatever the input."""
+        arn = f"{body['stateMachineArn'].replace(':stateMachine:', ':execution:')}:{body['name']}"
+        if arn in self.executions:
+            raise AwsError("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
+        self.executions[arn] = body["input"]
+        return {"executionArn": arn, "startDate": self.clock.now().timestamp()}
+
+    def _describe_execution(self, body: Document) -> Document:
+        arn = body["executionArn"]
+        return {"executionArn": arn, "status": "SUCCEEDED", "input": self.executions[arn]}
+
     def start_deployment(self, service: Service, revision: str) -> Deployment:
         """Make `revision` PRIMARY: the same one again makes no new deployment."""
         if service.primary.revision == revision and service.primary.rollout_state != "FAILED":
@@ -393,7 +412,8 @@ class EcsModel:
         return made
 
     def _deployment_id(self) -> str:
-        return f"ecs-svc/{next(self._deployment_ids):019d}"
+        self._deployments_made += 1
+        return f"ecs-svc/{self._deployments_made:019d}"
 
     def _described(self, service: Service) -> Document:
         now = self.clock.now()
@@ -438,17 +458,27 @@ class EcsModel:
 
     def _simulate(self) -> None:
         now, step = self.clock.now(), timedelta(seconds=1)
-        while self._simulated_until < now:
+        moving = [each for each in self.services.values() if not self._is_settled(each)]
+        while moving and self._simulated_until < now:
             self._simulated_until = min(self._simulated_until + step, now)
-            for service in self.services.values():
+            for service in moving:
                 self._roll(service, self._simulated_until)
+            moving = [each for each in moving if not self._is_settled(each)]
+        self._simulated_until = now
+
+    def _is_settled(self, service: Service) -> bool:
+        """Whether nothing can happen to the service by itself any more."""
+        tasks = service.primary.tasks
+        complete = len(service.deployments) == 1 and service.primary.rollout_state == "COMPLETED"
+        return complete and len(tasks) == service.desired and all(each.behaviour.life is None for each in tasks)
 
     def _roll(self, service: Service, now: datetime) -> None:
         primary = service.primary
-        for task in [each for each in primary.tasks if each.has_failed(now)]:
-            primary.tasks.remove(task)
-            primary.failed += 1
-            self._stop(service, task, task.behaviour.stop_code, task.behaviour.reason, now)
+        for deployment in service.deployments:
+            for task in [each for each in deployment.tasks if each.has_failed(now)]:
+                deployment.tasks.remove(task)
+                deployment.failed += 1
+                self._stop(service, task, task.behaviour.stop_code, task.behaviour.reason, now)
         if primary.rollout_state == "IN_PROGRESS" and service.breaker and primary.failed >= _threshold(service):
             self._break(service, now)
             return
@@ -495,9 +525,15 @@ class EcsModel:
             made.reason = f"ECS deployment circuit breaker: rolling back to deploymentId {made.id}."
 
     def _behaviour(self, revision: str) -> Behaviour:
+        """A task does what the worst of its containers does."""
         images = [each["image"] for each in self.revision(revision).document["containerDefinitions"]]
-        behaviour = next((self.behaviours[image] for image in images if image in self.behaviours), RUNS)
-        return behaviour if isinstance(behaviour, Behaviour) else next(behaviour)
+        found = [self.behaviours[image] for image in dict.fromkeys(images) if image in self.behaviours]
+        behaviours = [each if isinstance(each, Behaviour) else next(each) for each in found] or [RUNS]
+        return max(behaviours, key=lambda each: (not each.starts, each.life is not None))
+
+
+def _nothing(_action: str, _body: Document) -> None:
+    """Nobody looks on."""
 
 
 def _shift_arn(service: Service, shift: Deployment, kind: str = "service-deployment") -> str:

@@ -43,10 +43,13 @@ def execute(request: object, clock: Clock, name: str = "by-hand") -> End:
         "name": name,
         "startedAt": clock.now().isoformat().replace("+00:00", "Z"),
     }
-    answers = [_step(register_task_definition, {"request": request, "execution": execution}, clock)]
+    first = {"request": request, "execution": execution}
+    answers = [_step(register_task_definition, first, clock)]
     for _ in range(MOST_STEPS):
         answer = answers[-1]
         match answer["next"]:
+            case "register":
+                answers.append(_step(register_task_definition, {**first, "onto": answer["onto"]}, clock))
             case "update":
                 answers.append(_step(update_service, {"progress": answer["progress"]}, clock))
             case "wait":
@@ -60,9 +63,10 @@ def execute(request: object, clock: Clock, name: str = "by-hand") -> End:
 
 
 def _step(module: Any, event: dict[str, Any], clock: Clock) -> dict[str, Any]:
+    entered_at = clock.now().isoformat()
     for attempt in range(MOST_ATTEMPTS):
         try:
-            answer: dict[str, Any] = module.handler({**event, "attempt": attempt}, Context())
+            answer: dict[str, Any] = module.handler({**event, "attempt": attempt, "enteredAt": entered_at}, Context())
         except AwsUnavailable:
             clock.advance(2**attempt)
         else:

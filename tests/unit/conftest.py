@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ecs_deploy import ecs, shell
+from ecs_deploy import ecs, executions, shell
 from tests.support.clock import Clock
-from tests.support.ecs_model import REGION, EcsModel
+from tests.support.ecs_model import CLAIMS, REGION, EcsModel
 from tests.support.endpoint import serve
 
 
@@ -24,6 +24,7 @@ def model(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[EcsModel]:
         "AWS_ACCESS_KEY_ID": "none",
         "AWS_SECRET_ACCESS_KEY": "none",
         "AWS_DEFAULT_REGION": REGION,
+        "CLAIMS": CLAIMS,
     }.items():
         monkeypatch.setenv(name, value)
     with serve(model) as endpoint:
@@ -36,3 +37,4 @@ def model(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[EcsModel]:
 def _forget_clients() -> None:
     ecs.connect.cache_clear()
     ecs.connect_ecr.cache_clear()
+    executions.connect.cache_clear()

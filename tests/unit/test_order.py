@@ -6,33 +6,40 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_deploy.model import Marks, tag_value
-from ecs_deploy.order import Standing, standing
+from ecs_deploy.model import EVERY_CONTAINER, Marks, tag_value
+from ecs_deploy.order import concern_the_same, is_newer
 
 EPOCH = datetime(2026, 1, 31, 12, tzinfo=UTC)
 instants = st.integers(0, 3).map(lambda n: EPOCH + timedelta(milliseconds=n))
-marks = st.builds(Marks, st.just("c/s"), st.uuids().map(str), st.uuids().map(str), instants, instants, st.just("td:1"))
+containers = st.lists(st.sampled_from(["app", "worker", "a-proxy"]), min_size=1, unique=True).map(tuple)
+marks = st.builds(
+    Marks, st.just("c/s"), st.uuids().map(str), st.uuids().map(str), instants, instants, st.just("td:1"), containers
+)
 
 
 @given(one=marks, other=marks)
 def test_one_of_two_is_newer(one: Marks, other: Marks) -> None:
-    assert {standing(one, other), standing(other, one)} == {Standing.NEWER, Standing.OLDER}
+    assert {is_newer(one, other), is_newer(other, one)} == {True, False}
 
 
 @given(mine=marks)
-def test_own_and_same_request_are_told_apart(mine: Marks) -> None:
-    assert standing(mine, mine) == Standing.OWN
-    assert standing(replace(mine, execution="another"), mine) == Standing.SAME_REQUEST
-    assert standing(None, mine) == Standing.OLDER
-    # One push may be deployed to several services, which may share a family.
-    elsewhere = replace(mine, execution="another", service="c/other")
-    assert standing(elsewhere, mine) != Standing.SAME_REQUEST
+def test_a_revision_without_marks_is_older_than_any(mine: Marks) -> None:
+    assert is_newer(mine, None)
+    assert not is_newer(None, mine)
+    assert not is_newer(mine, mine)
 
 
 def test_the_time_of_the_request_goes_first() -> None:
     late_start = Marks("c/s", "r1", "e1", EPOCH, EPOCH + timedelta(hours=1), "td:1")
     later_push = Marks("c/s", "r2", "e2", EPOCH + timedelta(seconds=1), EPOCH, "td:1")
-    assert standing(later_push, late_start) == Standing.NEWER
+    assert is_newer(later_push, late_start)
+
+
+def test_requests_for_different_containers_do_not_concern_one_another() -> None:
+    app = replace(Marks("c/s", "r", "e", EPOCH, EPOCH, "td:1"), containers=("app", "worker"))
+    assert concern_the_same(app, replace(app, containers=("worker",)))
+    assert not concern_the_same(app, replace(app, containers=("proxy",)))
+    assert concern_the_same(app, replace(app, containers=EVERY_CONTAINER))
 
 
 @given(marks=marks)

@@ -82,6 +82,7 @@ def test_what_the_deployer_remembers_stands_in_tags(model: EcsModel, service: Se
         "ecs-deploy:requested-at": "2026-01-31T11:59:58.000Z",
         "ecs-deploy:started-at": "2026-01-31T12:00:00.000Z",
         "ecs-deploy:replaces": end.output["replaced"],
+        "ecs-deploy:containers": "app worker",
         PROOF: "doorman:2 stable",
     }
 
@@ -347,8 +348,9 @@ def test_a_copy_of_our_revision_is_a_persons(model: EcsModel, service: Service, 
     copied = model.add_revision(ours.document, model.tags(service.primary.revision))
     model.start_deployment(service, copied)
     clock.advance(60)
-    # Read as the push's own revision it would be a duplicate.
-    again = execute({**REQUEST, "push": {**push, "time": "2026-01-31T11:59:30Z"}}, clock, name="two")
+    # Read as the push's own revision it would be newer than this one.
+    earlier = {"id": "earlier", "time": "2026-01-31T11:58:30Z"}
+    again = execute({**REQUEST, "push": earlier}, clock, name="two")
     assert again.output
     assert again.output["outcome"] == "DEPLOYED"
 

@@ -88,6 +88,7 @@ def test_a_push_becomes_a_deployment(create_target: Callable[..., Service], depl
     with deployer.new() as executions:
         image = service.push("v2")
     (execution,) = executions
+    assert "output" in execution, execution.get("cause")
     assert execution["output"] == {
         "outcome": "DEPLOYED",
         "cluster": service.cluster,
