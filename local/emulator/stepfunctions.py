@@ -1,16 +1,19 @@
 """Executions start once and end as on AWS.
 
 The same name with the same input answers with the execution that runs; any other use of the name is
-ExecutionAlreadyExists. A Succeed state may form the output. A failed execution has none.
+ExecutionAlreadyExists. A Succeed state may form the output. A failed execution has none. Retries have their jitter and
+their longest delay.
 
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
 https://docs.aws.amazon.com/step-functions/latest/dg/state-succeed.html
+https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 """
 
 from __future__ import annotations
 
 import importlib
+import random
 from typing import TYPE_CHECKING, Any
 
 from local.emulator import answers
@@ -30,6 +33,7 @@ def declare(seams: Seams) -> None:
     seams.replace(start_execution, STATES, "_start_execution", "data")
     seams.replace(describe_execution, STATES, "_describe_execution", "data")
     seams.replace(apply_output, STATES, "_apply_output_path", "state_def", "data", "ctx")
+    seams.replace(spread_retries, STATES, "_find_matching_retrier", "retriers", "error", "retry_counts")
 
 
 def start_execution(original: Function) -> Function:
@@ -69,6 +73,24 @@ def apply_output(original: Function) -> Function:
         return original(state, data, context)
 
     return apply
+
+
+def spread_retries(original: Function) -> Function:
+    """Draw the delay before a retry with full jitter, and hold it to the longest."""
+
+    def find_retrier(
+        retriers: list[dict[str, Any]], error: str, retry_counts: dict[int, int]
+    ) -> tuple[dict[str, Any] | None, int]:
+        found: tuple[dict[str, Any] | None, int] = original(retriers, error, retry_counts)
+        retrier, index = found
+        if retrier is None or retrier.get("JitterStrategy") != "FULL":
+            return found
+        delay = retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** retry_counts.get(index, 0)
+        longest = min(delay, retrier.get("MaxDelaySeconds", delay))
+        drawn = random.uniform(0, longest)  # noqa: S311 - nobody's secret
+        return {**retrier, "IntervalSeconds": drawn, "BackoffRate": 1}, index
+
+    return find_retrier
 
 
 def find_running(data: dict[str, Any]) -> dict[str, Any] | None:

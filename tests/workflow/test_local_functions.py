@@ -16,6 +16,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from local.emulator.stepfunctions import spread_retries
 from tests.workflow.conftest import eventually
 
 if TYPE_CHECKING:
@@ -215,6 +216,16 @@ def test_an_execution_that_runs_is_started_once(cloud: Cloud, machine: Callable[
     states.stop_execution(executionArn=first)
     with pytest.raises(states.exceptions.ExecutionAlreadyExists):
         start(cloud, arn, {"seconds": 600}, name="one")
+
+
+def test_the_delays_of_retries_are_drawn_where_the_jitter_says_so() -> None:
+    retrier = {"IntervalSeconds": 1, "BackoffRate": 2, "MaxDelaySeconds": 60, "JitterStrategy": "FULL"}
+    find = spread_retries(lambda retriers, _error, _counts: (retriers[0], 0))
+    for count, longest in ((0, 1), (3, 8), (50, 60)):
+        drawn = [find([retrier], "AwsUnavailable", {0: count})[0] for _ in range(100)]
+        delays = [each["IntervalSeconds"] * each["BackoffRate"] ** count for each in drawn]
+        assert 0 <= min(delays) < longest / 2 < max(delays) <= longest
+    assert find([{"IntervalSeconds": 5}], "AwsUnavailable", {0: 3}) == ({"IntervalSeconds": 5}, 0)
 
 
 def test_a_state_machine_waits_for_another(cloud: Cloud, machine: Callable[[dict[str, Any]], str]) -> None:
