@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit infra workflow e2e bench synth diff deploy picture format lock clean
+.PHONY: help setup demo test check unit infra workflow e2e bench volume synth diff deploy picture format lock clean
 
 help:
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' Makefile
@@ -40,6 +40,9 @@ e2e: setup ## the stack with real containers; needs a Docker engine and a static
 
 bench: setup ## start-up of the functions and the size of their asset
 	python -m tests.bench
+
+volume: setup ## many deployments at once under AWS's quotas, on virtual time
+	python -m tests.volume
 
 synth: setup ## the CloudFormation template of the targets in cdk.json
 	cdk synth --quiet

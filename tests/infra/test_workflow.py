@@ -109,7 +109,7 @@ def test_retries_outlast_twenty_minutes() -> None:
     ]
     # Full jitter draws each delay between nothing and all of it.
     assert sum(delays) / 2 == 2_101.5
-    chance = random.Random(0)  # noqa: S311 - nothing secret
+    chance = random.Random(0)
     assert min(sum(chance.uniform(0, delay) for delay in delays) for _ in range(10_000)) > 20 * 60
 
 

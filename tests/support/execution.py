@@ -4,16 +4,27 @@ What it knows of the workflow is what the definition says: the payloads, the cho
 ``AwsUnavailable``. The same is run on the emulator by the workflow tests.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 
 from ecs_deploy import poll_stability, register_task_definition, update_service
 from ecs_deploy.errors import AwsUnavailable
-from tests.support.clock import Clock
 from tests.support.ecs_model import ACCOUNT, REGION
 
 MOST_STEPS = 3_000
 MOST_ATTEMPTS = 10
+
+Step = Callable[[Any, dict[str, Any], "Time"], dict[str, Any]]
+
+
+class Time(Protocol):
+    """What an execution waits by."""
+
+    def now(self) -> datetime: ...
+
+    def advance(self, seconds: float) -> None: ...
 
 
 @dataclass
@@ -36,33 +47,7 @@ class End:
     answers: list[dict[str, Any]] = field(default_factory=list)
 
 
-def execute(request: object, clock: Clock, name: str = "by-hand") -> End:
-    """Run an execution to its end on the clock's time."""
-    execution = {
-        "id": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:EcsDeploy:{name}",
-        "name": name,
-        "startedAt": clock.now().isoformat().replace("+00:00", "Z"),
-    }
-    first = {"request": request, "execution": execution}
-    answers = [_step(register_task_definition, first, clock)]
-    for _ in range(MOST_STEPS):
-        answer = answers[-1]
-        match answer["next"]:
-            case "register":
-                answers.append(_step(register_task_definition, {**first, "onto": answer["onto"]}, clock))
-            case "update":
-                answers.append(_step(update_service, {"progress": answer["progress"]}, clock))
-            case "wait":
-                clock.advance(answer["wait"])
-                answers.append(_step(poll_stability, {"progress": answer["progress"]}, clock))
-            case "succeed":
-                return End(output=answer["outcome"], answers=answers)
-            case "fail":
-                return End(error=answer["failure"]["error"], cause=answer["failure"]["cause"], answers=answers)
-    raise AssertionError("the execution does not end")
-
-
-def _step(module: Any, event: dict[str, Any], clock: Clock) -> dict[str, Any]:
+def _step(module: Any, event: dict[str, Any], clock: Time) -> dict[str, Any]:
     entered_at = clock.now().isoformat()
     for attempt in range(MOST_ATTEMPTS):
         try:
@@ -72,3 +57,29 @@ def _step(module: Any, event: dict[str, Any], clock: Clock) -> dict[str, Any]:
         else:
             return answer
     raise AssertionError("the step was tried in vain")
+
+
+def execute(request: object, clock: Time, name: str = "by-hand", step: Step = _step) -> End:
+    """Run an execution to its end on the clock's time; `step` is how a state tries its function."""
+    execution = {
+        "id": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:EcsDeploy:{name}",
+        "name": name,
+        "startedAt": clock.now().isoformat().replace("+00:00", "Z"),
+    }
+    first = {"request": request, "execution": execution}
+    answers = [step(register_task_definition, first, clock)]
+    for _ in range(MOST_STEPS):
+        answer = answers[-1]
+        match answer["next"]:
+            case "register":
+                answers.append(step(register_task_definition, {**first, "onto": answer["onto"]}, clock))
+            case "update":
+                answers.append(step(update_service, {"progress": answer["progress"]}, clock))
+            case "wait":
+                clock.advance(answer["wait"])
+                answers.append(step(poll_stability, {"progress": answer["progress"]}, clock))
+            case "succeed":
+                return End(output=answer["outcome"], answers=answers)
+            case "fail":
+                return End(error=answer["failure"]["error"], cause=answer["failure"]["cause"], answers=answers)
+    raise AssertionError("the execution does not end")
