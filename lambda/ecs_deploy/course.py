@@ -6,6 +6,7 @@ succeeded) or `failure` (`error` and `cause` of one that failed).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -18,10 +19,11 @@ from ecs_deploy.model import (
     Proof,
     Service,
     proof_tag,
+    seconds_tag,
     short,
 )
 from ecs_deploy.verdict import Finding, Verdict
-from ecs_deploy.wait import next_wait
+from ecs_deploy.wait import luck
 
 Answer = dict[str, Any]
 
@@ -44,11 +46,16 @@ def update(progress: Progress) -> Answer:
     return {"next": "update", "progress": progress.as_json()}
 
 
-def wait(progress: Progress, now: datetime) -> Answer:
+def wait(progress: Progress, service: Service, now: datetime) -> Answer:
     """Look again later."""
-    left = (progress.deadline - now).total_seconds()
-    elapsed = (now - progress.updated_at_time).total_seconds()
-    return {"next": "wait", "wait": next_wait(elapsed, left), "progress": progress.as_json()}
+    seconds, rhythm = progress.rhythm.next_wait(
+        service.stage,
+        progress.elapsed(now),
+        left=(progress.deadline - now).total_seconds(),
+        polls=progress.polls,
+        luck=luck(progress.execution, progress.polls),
+    )
+    return {"next": "wait", "wait": seconds, "progress": replace(progress, rhythm=rhythm).as_json()}
 
 
 def succeed(outcome: Outcome, progress: Progress, now: datetime) -> Answer:
@@ -130,15 +137,18 @@ def is_failure(verdict: Verdict) -> bool:
     return verdict.finding in {Finding.FAILED, Finding.TIMED_OUT, Finding.ECS_ROLLED_BACK}
 
 
-def proof(progress: Progress, verdict: Verdict, service: Service) -> dict[str, str]:
-    """The tag that the target earns by a verdict: none if it was stable before, or if a person took it back."""
+def proof(progress: Progress, verdict: Verdict, service: Service, now: datetime) -> dict[str, str]:
+    """The tags that the target earns by a verdict: none if it was stable before, or if a person took it back."""
     if progress.phase == Phase.ROLLING_BACK and progress.target == progress.replaced:
         return {}
     if verdict.finding == Finding.ECS_ROLLED_BACK and not service.rolls_back_itself:
         return {}
     if is_failure(verdict):
         return proof_tag(Proof.FAILED, progress.target)
-    return proof_tag(Proof.STABLE, progress.target) if verdict.finding == Finding.STABLE else {}
+    if verdict.finding != Finding.STABLE:
+        return {}
+    took = seconds_tag(progress.rhythm, progress.elapsed(now)) if progress.phase == Phase.DEPLOYING else {}
+    return {**proof_tag(Proof.STABLE, progress.target), **took}
 
 
 def needs_fallbacks(progress: Progress, verdict: Verdict) -> bool:
@@ -159,7 +169,7 @@ def after_poll(
     """What follows a verdict on the deployment of the progress's phase; `fallbacks` to return to, the best first."""
     progress = progress.heard(verdict.reason)
     if verdict.finding in {Finding.IN_PROGRESS, Finding.ECS_IS_ROLLING_BACK}:
-        return wait(progress, now)
+        return wait(progress, service, now)
     if verdict.finding == Finding.OVERTAKEN:
         return update(progress.insisting())
     if verdict.finding == Finding.DISPLACED:

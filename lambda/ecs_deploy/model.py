@@ -1,11 +1,13 @@
 """What the core decides about: a service and its deployments as ECS describes them, and a deployment on its way."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 from urllib.parse import quote
+
+from ecs_deploy.wait import Rhythm, Stage
 
 ROLLING = "ROLLING"
 
@@ -168,6 +170,16 @@ class Service:
         return next(each for each in self.deployments if each.status == "PRIMARY")
 
     @property
+    def stage(self) -> Stage:
+        """How far the rollout is that is under way; where ECS shifts traffic, the tasks do not tell."""
+        if not self.is_rolling or not self.deployments:
+            return Stage.ENDING
+        others = [each for each in self.deployments if each.status != "PRIMARY"]
+        if self.primary.running < self.primary.desired:
+            return Stage.STARTING if any(each.running for each in others) else Stage.ENDING
+        return Stage.ENDING if others else Stage.ALONE
+
+    @property
     def displaced(self) -> str | None:
         """The revision that was in use until the one that is took its place, while any of its deployment is left."""
         active = [(each.created_at, each.revision) for each in self.deployments if each.status == "ACTIVE"]
@@ -229,6 +241,7 @@ class Proof(StrEnum):
 
 
 _PROOF_TAG = "ecs-deploy:proof"
+_SECONDS_TAG = "ecs-deploy:seconds"
 
 
 def proof_tag(proof: Proof, revision: str) -> dict[str, str]:
@@ -242,6 +255,16 @@ def proof_tag(proof: Proof, revision: str) -> dict[str, str]:
 def is_proven(proof: Proof, revision: str, tags: Mapping[str, str]) -> bool:
     """Whether this is what `revision` itself showed, and not one that its tags were copied from."""
     return proof_tag(proof, revision).items() <= tags.items()
+
+
+def seconds_tag(rhythm: Rhythm, elapsed: float) -> dict[str, str]:
+    """The tag that says how long a rollout took which was seen complete after `elapsed` seconds."""
+    return {_SECONDS_TAG: rhythm.memory(elapsed)}
+
+
+def rhythm_of(revision: str, tags: Mapping[str, str]) -> Rhythm:
+    """What `revision` tells about how long its service's rollouts take; nothing unless it was stable itself."""
+    return Rhythm.remembered(tags.get(_SECONDS_TAG, "")) if is_proven(Proof.STABLE, revision, tags) else Rhythm()
 
 
 def short(revision: str) -> str:
@@ -356,7 +379,7 @@ class Progress:
     starts anew if `again`; `interrupted` one whose rollout was under way when this one took its place (all ARNs).
     `deployment` is the id that UpdateService answered, `updated_at` when it did, `reason` what ECS last said against
     it. Times are ISO 8601 in UTC; `timeout`, and what comes on top of it, `bake_time` and the time that was `lost`
-    while AWS could not be asked, are seconds.
+    while AWS could not be asked, are seconds. `rhythm` is what the waits go by.
     """
 
     execution: str
@@ -387,13 +410,14 @@ class Progress:
     polls: int = 0
     reason: str | None = None
     failure: Failure | None = None
+    rhythm: Rhythm = field(default_factory=Rhythm)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         failure = document["failure"]
         restored = failure and Failure(failure["error"], failure["message"], tuple(failure["reasons"]))
         lists = {key: tuple(document[key]) for key in ("containers", "tried")}
-        return cls(**{**document, **lists, "failure": restored})
+        return cls(**{**document, **lists, "failure": restored, "rhythm": Rhythm(**document["rhythm"])})
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -406,6 +430,10 @@ class Progress:
     @property
     def updated_at_time(self) -> datetime:
         return datetime.fromisoformat(self.updated_at)
+
+    def elapsed(self, now: datetime) -> float:
+        """Seconds since the service was updated in this phase."""
+        return (now - self.updated_at_time).total_seconds()
 
     @property
     def target(self) -> str:
@@ -451,6 +479,7 @@ class Progress:
             bake_time=round(service.bake_time.total_seconds()),
             updated_at=instant(now),
             interrupted=self.interrupted or service.interrupted,
+            rhythm=self.rhythm.anew(known=self.phase == Phase.DEPLOYING),
         )
 
     def begun_anew(self, service: Service) -> Self:
@@ -464,8 +493,9 @@ class Progress:
     def following(self, deployment: str) -> Self:
         return replace(self, deployment=deployment)
 
-    def polled(self) -> Self:
-        return replace(self, polls=self.polls + 1)
+    def polled(self, *, retried: bool) -> Self:
+        """After a poll; `retried` if AWS throttled or failed it first."""
+        return replace(self, polls=self.polls + 1, rhythm=self.rhythm.throttled(was=retried))
 
     def heard(self, reason: str | None) -> Self:
         return replace(self, reason=reason or self.reason)

@@ -20,7 +20,7 @@ _NOTHING_TO_EXPLAIN = Explanation("", ())
 @shell.step
 def handler(event: shell.Event, _home: Home) -> Answer:
     """Answer what follows from the state of the rollout."""
-    progress = Progress.from_json(event["progress"]).polled()
+    progress = Progress.from_json(event["progress"]).polled(retried=event["attempt"] > 0)
     if event["attempt"]:
         # The time of the tries before is not the rollout's.
         entered_at = datetime.fromisoformat(event["enteredAt"])
@@ -35,7 +35,7 @@ def handler(event: shell.Event, _home: Home) -> Answer:
     shell.logger.debug("Deployments", deployments=[asdict(each) for each in service.deployments])
     said = verdict.reason or progress.reason or "the service gives no reason"
     explanation = explain(progress, service, said) if course.is_failure(verdict) else _NOTHING_TO_EXPLAIN
-    _mark(progress.target, course.proof(progress, verdict, service))
+    _mark(progress.target, course.proof(progress, verdict, service, shell.now()))
     others = _fallbacks(progress) if course.needs_fallbacks(progress, verdict) else []
     if progress.phase == Phase.ROLLING_BACK and verdict.finding == Finding.STABLE and _failed_with_its_base(progress):
         shell.logger.info("Starts anew, since the revision before failed by itself", base=progress.base)

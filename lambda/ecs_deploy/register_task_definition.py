@@ -10,7 +10,7 @@ from ecs_deploy.course import Answer, Outcome
 from ecs_deploy.ecs import TaskDefinition
 from ecs_deploy.errors import DeploymentFailed, InvalidRequest
 from ecs_deploy.history import in_use_since, newest_stable_before, own, supersedes, to_return_to
-from ecs_deploy.model import EVERY_CONTAINER, Marks, Progress, Service, instant, tag_value
+from ecs_deploy.model import EVERY_CONTAINER, Marks, Progress, Service, instant, rhythm_of, tag_value
 from ecs_deploy.registry import Ecr, ecr
 from ecs_deploy.request import Home, NewImage, OldRevision, Request, Revert, parse
 from ecs_deploy.support import require_supported
@@ -163,5 +163,6 @@ def _update(job: Job, marks: Marks, revision: str, image: str) -> Answer:
             request=marks.request,
             requested_at=instant(marks.requested_at),
             started_at=instant(marks.started_at),
+            rhythm=rhythm_of(job.in_use.arn, job.in_use.tags),
         )
     )

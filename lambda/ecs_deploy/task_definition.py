@@ -90,8 +90,8 @@ def tags_for(tags: Mapping[str, str], marks: Mapping[str, str]) -> dict[str, str
     Raises `UnsupportedService` where both together are more than ECS takes.
     """
     kept = {key: value for key, value in tags.items() if not key.startswith((OWN_TAG_PREFIX, _RESERVED_TAG_PREFIX))}
-    # One more is written when the revision has shown whether it works.
-    own = len(marks) + 1
+    # Two more are written when the revision has shown that it works: that, and how long its rollout took.
+    own = len(marks) + 2
     if len(kept) + own > MOST_TAGS:
         raise UnsupportedService(
             f"The task definition has {len(kept)} tags and the deployer needs {own} of the {MOST_TAGS} that ECS "

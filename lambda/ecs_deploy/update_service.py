@@ -46,7 +46,7 @@ def handler(event: shell.Event, _home: Home) -> Answer:
         return course.update(updated.giving_back(rival.revision, again=rival.again))
     if updated.phase == Phase.GIVING_BACK:
         return course.start_anew() if updated.again else course.succeed(Outcome.SUPERSEDED, updated, shell.now())
-    return course.wait(updated, shell.now())
+    return course.wait(updated, service, shell.now())
 
 
 def _belongs_to_another(progress: Progress, service: Service) -> bool:

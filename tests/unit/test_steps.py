@@ -84,6 +84,7 @@ def test_what_the_deployer_remembers_stands_in_tags(model: EcsModel, service: Se
         "ecs-deploy:replaces": end.output["replaced"],
         "ecs-deploy:containers": "app worker",
         PROOF: "doorman:2 stable",
+        "ecs-deploy:seconds": "4+5",
     }
 
 
