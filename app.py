@@ -7,7 +7,7 @@ import sys
 from aws_cdk import App
 
 from infra import checks, targets
-from infra.context import InvalidContext, log_level
+from infra.context import InvalidContext, log_level, notify
 from infra.stack import EcsDeploy
 
 
@@ -19,6 +19,7 @@ def main() -> None:
             app,
             targets=targets.parse(app.node.try_get_context("targets")),
             log_level=log_level(app.node.try_get_context("logLevel")),
+            notify=notify(app.node.try_get_context("notify")),
         )
     except InvalidContext as error:
         sys.exit(str(error))

@@ -11,15 +11,15 @@ from infra.permissions import ANY_REPOSITORY, OF_A_CLUSTER
 from infra.workflow import POLL, REGISTER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from aws_cdk import aws_sqs as sqs
     from constructs import IConstruct
 
     from infra.claims import Claims
     from infra.functions import StepFunction
     from infra.machine import Machine
     from infra.targets import Target
-    from infra.triggers import Triggers
     from infra.workflow import Step
 
 
@@ -32,7 +32,7 @@ def acknowledge(
     steps: Mapping[Step, StepFunction],
     claims: Claims,
     workflow: Machine,
-    triggers: Triggers,
+    dead_letters: Iterable[sqs.Queue],
     targets: Sequence[Target],
 ) -> None:
     """Acknowledge the findings that AWS leaves no way round."""
@@ -87,9 +87,10 @@ def acknowledge(
         Validations.of(claims.machine).acknowledge(
             Acknowledgment(id=f"AwsSolutions::AwsSolutions-{rule}", reason="Its executions do nothing.")
         )
-    Validations.of(triggers.dead_letters).acknowledge(
-        Acknowledgment(id="AwsSolutions::AwsSolutions-SQS3", reason="It is the dead-letter queue, of the rules.")
-    )
+    for queue in dead_letters:
+        Validations.of(queue).acknowledge(
+            Acknowledgment(id="AwsSolutions::AwsSolutions-SQS3", reason="It is the dead-letter queue, of the rules.")
+        )
 
 
 def _wildcard(construct: IConstruct, resource: str, reason: str) -> None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class InvalidContext(ValueError):
@@ -29,3 +37,72 @@ def log_level(value: object) -> LogLevel:
     except ValueError:
         allowed = ", ".join(LogLevel)
         raise InvalidContext(f"cdk.json, logLevel: must be one of {allowed}, but is {value!r}.") from None
+
+
+@dataclass(frozen=True)
+class Notify:
+    """Who is told how executions end: email addresses, https URLs, and ARNs of chat channels."""
+
+    emails: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+
+
+def notify(value: object) -> Notify | None:
+    """Read the context key `notify`: a list, or the JSON text of one; None where there is none, so that nobody is told.
+
+    Raises `InvalidContext` with every problem of every entry.
+    """
+    if value is None:
+        return None
+    entries = _list(value)
+    problems = []
+    found: dict[str, list[str]] = {"emails": [], "urls": [], "channels": []}
+    for index, entry in enumerate(entries):
+        kind = next((kind for kind, fits in _KINDS.items() if isinstance(entry, str) and fits(entry)), None)
+        if entry in entries[:index]:
+            problems.append(f"cdk.json, notify[{index}]: says the same as notify[{entries.index(entry)}].")
+        elif kind is None:
+            problems.append(
+                f"cdk.json, notify[{index}]: must be an email address, an https URL or the ARN of a chat channel "
+                f"(arn:aws:chatbot::<account>:chat-configuration/slack-channel/<name>), but is {entry!r}."
+            )
+        else:
+            found[kind].append(str(entry))
+    if problems:
+        raise InvalidContext(*problems)
+    return Notify(**{kind: tuple(entries) for kind, entries in found.items()})
+
+
+def _list(value: object) -> list[object]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise InvalidContext(f"cdk.json, notify: is text that is not JSON ({error}).") from None
+    if not isinstance(value, list):
+        raise InvalidContext(
+            "cdk.json, notify: must be a list of email addresses, https URLs and ARNs of chat channels."
+        )
+    return value
+
+
+def _is_https(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme == "https" and bool(parts.hostname) and re.fullmatch(r"[!-~]{1,2000}", text) is not None
+
+
+_EMAIL = re.compile(r"(?=.{3,254}\Z)[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_awschatbot.html
+_CHANNEL = re.compile(
+    r"arn:aws[a-z-]*:chatbot::[0-9]{12}:chat-configuration/(?:slack-channel|microsoft-teams-channel|chime-webhook)/"
+    r"[A-Za-z0-9_-]{1,128}"
+)
+_KINDS: dict[str, Callable[[str], bool]] = {
+    "channels": lambda text: _CHANNEL.fullmatch(text) is not None,
+    "urls": _is_https,
+    "emails": lambda text: _EMAIL.fullmatch(text) is not None,
+}

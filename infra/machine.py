@@ -12,7 +12,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.functions import LOG_RETENTION
-from infra.workflow import PARTITION, definition
+from infra.workflow import PARTITION, SOURCE, definition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ class Machine(Construct):
 
     def __init__(self, scope: Construct, functions: Mapping[Step, lambda_.Function]) -> None:
         super().__init__(scope, "Workflow")
-        log_group = logs.LogGroup(
+        self.log_group = logs.LogGroup(
             self,
             "Logs",
             # With this prefix the account's resource policy for log delivery cannot outgrow its limit:
@@ -49,7 +49,17 @@ class Machine(Construct):
                             resources=[function.function_arn for function in functions.values()],
                         )
                     ]
-                )
+                ),
+                "Tell": iam.PolicyDocument(
+                    statements=[
+                        iam.PolicyStatement(
+                            actions=["events:PutEvents"],
+                            resources=[f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:event-bus/default"],
+                            # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-bus-perms.html
+                            conditions={"StringEquals": {"events:source": SOURCE}},
+                        )
+                    ]
+                ),
             },
         )
         self.machine = sfn.StateMachine(
@@ -62,5 +72,5 @@ class Machine(Construct):
             },
             role=self.role,
             tracing_enabled=True,
-            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
+            logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
         )

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.workflow import definition
+from infra.workflow import NOT_TOLD, definition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,14 +41,14 @@ def drawn_into(text: str, picture: str) -> str:
 
 def _ways(state: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for choice in state.get("Choices", []):
-        condition = choice["Condition"].removeprefix("{% $states.input.").removesuffix(" %}")
+        condition = choice["Condition"].removeprefix("{% ").removesuffix(" %}").replace("$states.input.", "")
         yield choice["Next"], f" : {condition}"
     if "Default" in state:
         yield state["Default"], " : otherwise"
     if "Next" in state:
         yield state["Next"], ""
     for catch in state.get("Catch", []):
-        yield catch["Next"], " : it broke"
+        yield catch["Next"], " : not sent" if catch["Next"] == NOT_TOLD else " : it broke"
     if state["Type"] in {"Succeed", "Fail"}:
         yield "[*]", ""
 

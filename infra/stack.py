@@ -1,4 +1,4 @@
-"""The stack: the functions, the workflow that calls them, the triggers that start it. It only composes."""
+"""The stack: the functions, the workflow that calls them, what starts it and what watches it. It only composes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_lambda as lambda_
 
 from infra import asset, checks
+from infra.alarms import Alarms
 from infra.claims import Claims
+from infra.dashboard import Dashboard
 from infra.functions import StepFunction
 from infra.machine import Machine
+from infra.notices import Notices
 from infra.triggers import Triggers
 from infra.workflow import REGISTER, STEPS
 
@@ -19,14 +22,19 @@ if TYPE_CHECKING:
 
     from constructs import Construct
 
-    from infra.context import LogLevel
+    from infra.context import LogLevel, Notify
     from infra.targets import Target
 
 
 class EcsDeploy(Stack):
-    """One state machine that deploys the targets; account and region are those of whoever deploys it."""
+    """One state machine that deploys the targets; account and region are those of whoever deploys it.
 
-    def __init__(self, scope: Construct, *, targets: Sequence[Target], log_level: LogLevel) -> None:
+    Without `notify` nobody is told: there is no topic, and the alarms are seen in CloudWatch only.
+    """
+
+    def __init__(
+        self, scope: Construct, *, targets: Sequence[Target], log_level: LogLevel, notify: Notify | None
+    ) -> None:
         super().__init__(
             scope, "EcsDeploy", description="ecs-deploy: push an image to ECR, and the ECS services that use it run it"
         )
@@ -43,12 +51,23 @@ class EcsDeploy(Stack):
             )
             for step in STEPS
         }
-        workflow = Machine(self, {step: made.function for step, made in steps.items()})
+        functions = {step: made.function for step, made in steps.items()}
+        workflow = Machine(self, functions)
         triggers = Triggers(self, workflow.machine, targets)
+        notices = None if notify is None else Notices(self, workflow.machine, notify)
+        dead_letters = {"Triggers": triggers.dead_letters, **({"Notices": notices.dead_letters} if notices else {})}
+        alarms = Alarms(self, workflow, functions, dead_letters, notices.topics if notices else [])
+        dashboard = Dashboard(self, workflow, functions, dead_letters, alarms.alarms)
 
         self.machine = workflow.machine
         CfnOutput(self, "StateMachineArn", value=workflow.machine.state_machine_arn)
         for step, made in steps.items():
             CfnOutput(self, step.placeholder, value=made.function.function_name)
         CfnOutput(self, "DeadLetterQueueUrl", value=triggers.dead_letters.queue_url)
-        checks.acknowledge(steps, claims, workflow, triggers, targets)
+        CfnOutput(self, "DashboardName", value=dashboard.dashboard.dashboard_name)
+        if notices:
+            CfnOutput(self, "NoticesTopicArn", value=notices.topic.topic_arn)
+            CfnOutput(self, "NoticesDeadLetterQueueUrl", value=notices.dead_letters.queue_url)
+            if notices.chat:
+                CfnOutput(self, "ChatTopicArn", value=notices.chat.topic_arn)
+        checks.acknowledge(steps, claims, workflow, dead_letters.values(), targets)

@@ -6,6 +6,11 @@ decided in tested Python, the states only carry it out. Lambda never sleeps; wai
 The definition is data, so the picture and the lint are made from the same object that is deployed. Its
 `${placeholders}` are filled by CloudFormation (`DefinitionSubstitutions`).
 
+Before it ends, an execution sends an event that says how; before it touches a service, one that it starts to. The
+optimized integration adds the ARNs of the execution and of the state machine to an event, and fails with
+EventBridge.FailedEntry when EventBridge does not take it. Then the execution goes on as if it had, by way of `NotTold`,
+which an alarm watches: https://docs.aws.amazon.com/step-functions/latest/dg/connect-eventbridge.html
+
 The input of an execution is handed to the first function as it is. JSONata never evaluates data, only the expressions
 written here: https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 """
@@ -41,12 +46,41 @@ RETRY: dict[str, Any] = {
 """Outlast an outage: full jitter halves the delays 1, 2, 4, 8, 16, 32 and 69 times 60 s, so waiting alone lasts 2,101 s
 (35 minutes) on average, and practically always more than 20 minutes. https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html"""
 
+RETRY_NOTICE: dict[str, Any] = {**RETRY, "ErrorEquals": ["States.ALL"], "MaxAttempts": 10}
+"""An end waits for its notice, 151 s on average, and not as long as a step may: the error's name does not tell whether
+EventBridge is away or refuses."""
+
+NOTICE_TIMEOUT = 30
+"""Seconds that EventBridge may take to accept an event."""
+
+LONGEST_EXECUTION = 4 * 86_400
+"""Seconds: a day for the longest rollout and a day for the return, and as long again for bake time and for bringing a
+revision in again. The 25,000 events of an execution's history end it at about the same time."""
+
+SOURCE = "ecs-deploy"
+STARTED, OUTCOME = "ECS Deploy Started", "ECS Deploy Outcome"
+
 # Not parsed as JSON: the cause may be cut off or be no JSON at all, and an error here would hide the first one.
 _REASON = r"""(
   $cause := $exists($states.errorOutput.Cause) ? $string($states.errorOutput.Cause) : "";
   $found := $match($cause, /"errorMessage"\s*:\s*"((?:[^\\"]|\\.){0,500})/);
   $message := $exists($found) ? $found[0].groups[0] : $substring($cause, 0, 500);
-  $states.errorOutput.Error & ($message = "" ? "" : ": " & $message)
+  $substring($states.errorOutput.Error & ($message = "" ? "" : ": " & $message), 0, 600)
+)"""
+
+# A title is put into templates, so of names that were not checked only the letters of names are kept.
+_TITLE = r"""(
+  $name := function($of) { $type($of) = "string" ? $replace($substring($of, 0, 100), /[^A-Za-z0-9_:\/-]/, "?") : "?" };
+  "DeploymentFailed: " & $name(SOURCE.service) & " in " & $name(SOURCE.cluster)
+)"""
+
+_READABLE = r"""(
+  $read := function($key) {(
+    $value := $lookup($states.input, $key);
+    $type($value) = "string" ? {$key: $substring($value, 0, 256)} : {}
+  )};
+  $keys := ["cluster", "service", "image", "tag", "container", "revision"];
+  $type($states.input) = "object" ? $merge($map($keys, $read)) : {}
 )"""
 
 
@@ -82,6 +116,7 @@ REGISTER = Step(
     {
         # The state is also entered anew, on top of a revision that another execution has brought in meanwhile.
         "request": "{% $states.context.Execution.Input %}",
+        "anew": "{% $exists($states.input.onto) %}",
         "onto": "{% $exists($states.input.onto) ? $states.input.onto : null %}",
         "execution": {
             "id": "{% $states.context.Execution.Id %}",
@@ -98,12 +133,19 @@ STEPS = (REGISTER, UPDATE, POLL)
 PARTITION = "Partition"
 """The placeholder for the AWS partition in the definition."""
 
+NOT_TOLD = "NotTold"
+"""The state that an execution enters only where EventBridge did not take its event."""
+
+_IS_UPDATE, _IS_SUCCESS = "{% $states.input.next = 'update' %}", "{% $states.input.next = 'succeed' %}"
+_AS_IT_IS, _THE_OUTCOME = "{% $states.input %}", "{% $states.input.outcome %}"
+
 
 def definition() -> dict[str, Any]:
     """The state machine, Standard, in JSONata."""
     return {
         "Comment": "Deploys an image to an ECS service, and tells why when it cannot.",
         "QueryLanguage": "JSONata",
+        "TimeoutSeconds": LONGEST_EXECUTION,
         "StartAt": REGISTER.state,
         "States": {
             REGISTER.state: _task(REGISTER),
@@ -111,19 +153,30 @@ def definition() -> dict[str, Any]:
                 "Type": "Choice",
                 "Choices": [
                     {"Condition": "{% $states.input.next = 'register' %}", "Next": REGISTER.state},
-                    {"Condition": "{% $states.input.next = 'update' %}", "Next": UPDATE.state},
-                    {"Condition": "{% $states.input.next = 'wait' %}", "Next": "WaitForRollout"},
                     {
-                        "Condition": "{% $states.input.next = 'succeed' %}",
-                        "Output": "{% $states.input.outcome %}",
-                        "Next": "Succeeded",
+                        "Condition": "{% $states.input.next = 'update' and $exists($states.input.notice) %}",
+                        "Next": "TellStart",
                     },
+                    {"Condition": _IS_UPDATE, "Next": UPDATE.state},
+                    {"Condition": "{% $states.input.next = 'wait' %}", "Next": "WaitForRollout"},
+                    {"Condition": _IS_SUCCESS, "Next": "TellSuccess"},
                 ],
-                "Default": "Failed",
+                "Default": "TellFailure",
             },
+            "TellStart": _tell(STARTED, UPDATE.state, _AS_IT_IS),
             UPDATE.state: _task(UPDATE),
             "WaitForRollout": {"Type": "Wait", "Seconds": "{% $states.input.wait %}", "Next": POLL.state},
             POLL.state: _task(POLL),
+            "TellSuccess": _tell(OUTCOME, "Succeeded", _THE_OUTCOME),
+            "TellFailure": _tell(OUTCOME, "Failed", _AS_IT_IS),
+            NOT_TOLD: {
+                "Type": "Choice",
+                "Choices": [
+                    {"Condition": _IS_UPDATE, "Next": UPDATE.state},
+                    {"Condition": _IS_SUCCESS, "Output": _THE_OUTCOME, "Next": "Succeeded"},
+                ],
+                "Default": "Failed",
+            },
             "Succeeded": {"Type": "Succeed"},
             "Failed": {
                 "Type": "Fail",
@@ -142,26 +195,66 @@ def _task(step: Step) -> dict[str, Any]:
         "Output": "{% $states.result.Payload %}",
         "TimeoutSeconds": FUNCTION_TIMEOUT + 5,
         "Retry": [RETRY],
-        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "Failed", "Output": {"failure": _broken(step)}}],
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "TellFailure", "Output": _broken(step)}],
         "Next": "WhatNext",
     }
 
 
-def _broken(step: Step) -> dict[str, Any]:
-    """What an execution fails with when the deployer itself broke: of the shape the functions fail with."""
+def _tell(detail_type: str, following: str, output: str) -> dict[str, Any]:
+    """A state that sends the notice of its input, and goes on whether that succeeds or not."""
+    entry = {"Source": SOURCE, "DetailType": detail_type, "Detail": "{% $states.input.notice %}"}
     return {
-        "error": "DeploymentFailed",
-        "cause": {
-            "message": (
-                f"The deployer broke while {step.doing}, and the state of the service was not determined after that. "
-                f"Look at the service's deployments in ECS, and at the log of the function {step.state}."
-            ),
-            "reasons": ["{% " + _REASON + " %}"],
-            "revision": _known(step, "revision"),
-            "replaced": _known(step, "replaced"),
-            "rolledBack": None,
-        },
+        "Type": "Task",
+        "Resource": f"arn:${{{PARTITION}}}:states:::events:putEvents",
+        "Arguments": {"Entries": [entry]},
+        "Output": output,
+        "TimeoutSeconds": NOTICE_TIMEOUT,
+        "Retry": [RETRY_NOTICE],
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": NOT_TOLD, "Output": _AS_IT_IS}],
+        "Next": following,
     }
+
+
+def _broken(step: Step) -> dict[str, Any]:
+    """What an execution ends with when the deployer itself broke: of the shapes that the functions answer with.
+
+    An error in an expression here would hide the first one, so each has a value whatever the input is.
+    """
+    cause = {
+        "message": (
+            f"The deployer broke while {step.doing}, and the state of the service was not determined after that. "
+            f"Look at the service's deployments in ECS, and at the log of the function {step.state}."
+        ),
+        "reasons": ["{% " + _REASON + " %}"],
+        "revision": _known(step, "revision"),
+        "replaced": _known(step, "replaced"),
+        "rolledBack": None,
+    }
+    # The first step's input is the request, which anybody may have written: nothing in it was checked yet.
+    source = "$states.input" if step is REGISTER else "$states.input.progress"
+    asked = "$states.input.progress.asked"
+    request = _READABLE if step is REGISTER else f"$exists({asked}) ? {asked} : {{}}"
+    started_at = "$fromMillis($toMillis($states.context.Execution.StartTime))"
+    pushed_at = "$states.input.progress.requested_at"
+    requested_at = started_at if step is REGISTER else f"$exists({pushed_at}) ? {pushed_at} : {started_at}"
+    notice = {
+        "outcome": "DeploymentFailed",
+        "status": "FAILED",
+        "title": "{% " + _TITLE.replace("SOURCE", source) + " %}",
+        **cause,
+        "execution": "{% $states.context.Execution.Id %}",
+        "request": "{% " + request + " %}",
+        **{
+            key: f"{{% $type({source}.{key}) = 'string' ? $substring({source}.{key}, 0, 256) : null %}}"
+            for key in ("cluster", "service", "image")
+        },
+        "deployment": None,
+        "requestedAt": f"{{% {requested_at} %}}",
+        "startedAt": f"{{% {started_at} %}}",
+        "seconds": "{% $max([0, $millis() - $toMillis($states.context.Execution.StartTime)]) / 1000 %}",
+        "leadTime": None,
+    }
+    return {"failure": {"error": "DeploymentFailed", "cause": cause}, "notice": notice}
 
 
 def _known(step: Step, key: str) -> str | None:

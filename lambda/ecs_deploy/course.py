@@ -2,7 +2,7 @@
 
 An answer is one JSON object: `next` (register, update, wait, succeed, fail), and with it `wait` (seconds), `progress`
 (the deployment on its way), `onto` (the revision to start from anew), `outcome` (the output of an execution that
-succeeded) or `failure` (`error` and `cause` of one that failed).
+succeeded) with the `reasons` it has, or `failure` (`error` and `cause` of one that failed).
 """
 
 from collections.abc import Sequence
@@ -58,10 +58,11 @@ def wait(progress: Progress, service: Service, now: datetime) -> Answer:
     return {"next": "wait", "wait": seconds, "progress": replace(progress, rhythm=rhythm).as_json()}
 
 
-def succeed(outcome: Outcome, progress: Progress, now: datetime) -> Answer:
+def succeed(outcome: Outcome, progress: Progress, now: datetime, *reasons: str) -> Answer:
     """End well, after the service was updated."""
     return _succeed(
         outcome,
+        reasons,
         cluster=progress.cluster,
         service=progress.service,
         image=progress.image,
@@ -73,10 +74,13 @@ def succeed(outcome: Outcome, progress: Progress, now: datetime) -> Answer:
     )
 
 
-def stand_down(outcome: Outcome, service: Service, image: str | None, started_at: datetime, now: datetime) -> Answer:
+def stand_down(
+    outcome: Outcome, service: Service, image: str | None, started_at: datetime, now: datetime, *reasons: str
+) -> Answer:
     """End well without having touched the service, which runs what it shall."""
     return _succeed(
         outcome,
+        reasons,
         cluster=service.cluster,
         service=service.name,
         image=image,
@@ -88,8 +92,8 @@ def stand_down(outcome: Outcome, service: Service, image: str | None, started_at
     )
 
 
-def _succeed(outcome: Outcome, **details: str | float | None) -> Answer:
-    return {"next": "succeed", "outcome": {"outcome": outcome, **details}}
+def _succeed(outcome: Outcome, reasons: Sequence[str], **details: str | float | None) -> Answer:
+    return {"next": "succeed", "outcome": {"outcome": outcome, **details}, "reasons": list(reasons)}
 
 
 def _seconds(started_at: datetime, now: datetime) -> float:
@@ -173,7 +177,7 @@ def after_poll(
     if verdict.finding == Finding.OVERTAKEN:
         return update(progress.insisting())
     if verdict.finding == Finding.DISPLACED:
-        return succeed(Outcome.SUPERSEDED, progress, now)
+        return succeed(Outcome.SUPERSEDED, progress, now, verdict.reason or "another deployment took its place")
     if progress.phase == Phase.ROLLING_BACK and progress.failure:
         return _after_rollback(progress, progress.failure, verdict, explanation, fallbacks, service)
     if verdict.finding == Finding.STABLE:

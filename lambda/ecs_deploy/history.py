@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from ecs_deploy import ecs
 from ecs_deploy.ecs import TaskDefinition
 from ecs_deploy.errors import DeploymentFailed, NothingToRevertTo
-from ecs_deploy.model import Marks, Progress, Proof, Service, family, is_proven, short
+from ecs_deploy.model import Marks, Progress, Proof, Service, family, instant, is_proven, short
 from ecs_deploy.order import concern_the_same, is_newer, rank
 from ecs_deploy.task_definition import images
 
@@ -130,6 +130,18 @@ def in_use_since(service: Service, in_use: TaskDefinition) -> datetime:
         return in_use.marks.requested_at - _CLOCKS_DIFFER
     created_at = service.primary.created_at if service.is_rolling else None
     return created_at or in_use.registered_at
+
+
+def broken_since(service: Service, in_use: TaskDefinition) -> str:
+    """When the failed rollout began that the service has not recovered from, as far as the tags tell; else empty.
+
+    The revision in use failed itself; or one that replaced it did, and the return to it is not complete.
+    """
+    returning = service.is_rolling and service.primary.rollout_state not in {"COMPLETED", None}
+    others = registered_since(in_use.arn, in_use.registered_at) if returning else ()
+    failed = [in_use, *(each for each in others if each.marks and each.marks.replaces == in_use.arn)]
+    left = [each.marks.started_at for each in failed if each.marks and each.has_failed]
+    return instant(min(left)) if left else ""
 
 
 def _replaced_by(revision: TaskDefinition) -> set[str]:

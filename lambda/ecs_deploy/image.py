@@ -11,6 +11,8 @@ _PATH = re.compile(rf"{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 _MOST_PATH_CHARACTERS = 255
+# A host name has 253, a port 6: https://datatracker.ietf.org/doc/html/rfc1035#section-2.3.4
+_MOST_DOMAIN_CHARACTERS = 259
 
 _DOCKER_HUB = "docker.io"
 _DOCKER_HUB_OLD_NAME = "index.docker.io"
@@ -42,6 +44,8 @@ class ImageReference:
         first, slash, remainder = rest.partition("/")
         domain = first if slash and _reads_as_domain(first) else None
         if domain is not None:
+            if len(domain) > _MOST_DOMAIN_CHARACTERS:
+                raise InvalidImageReference(f"the registry host is longer than {_MOST_DOMAIN_CHARACTERS} characters")
             if not _DOMAIN.fullmatch(domain):
                 raise InvalidImageReference(f"{domain!r} is not a registry host with an optional port")
             rest = remainder

@@ -379,7 +379,8 @@ class Progress:
     starts anew if `again`; `interrupted` one whose rollout was under way when this one took its place (all ARNs).
     `deployment` is the id that UpdateService answered, `updated_at` when it did, `reason` what ECS last said against
     it. Times are ISO 8601 in UTC; `timeout`, and what comes on top of it, `bake_time` and the time that was `lost`
-    while AWS could not be asked, are seconds. `rhythm` is what the waits go by.
+    while AWS could not be asked, are seconds. `rhythm` is what the waits go by, `asked` the checked
+    request, and `broken_since` when the failed rollout began that the service has not recovered from, if any.
     """
 
     execution: str
@@ -398,6 +399,8 @@ class Progress:
     started_at: str
     returns_to: str = ""
     tried: tuple[str, ...] = ()
+    asked: dict[str, Any] = field(default_factory=dict)
+    broken_since: str = ""
     given_back: str = ""
     again: bool = False
     interrupted: str = ""
@@ -447,7 +450,7 @@ class Progress:
         return Marks(
             f"{self.cluster}/{self.service}",
             self.request,
-            self.execution,
+            tag_value(self.execution),
             datetime.fromisoformat(self.requested_at),
             datetime.fromisoformat(self.started_at),
             self.replaced,

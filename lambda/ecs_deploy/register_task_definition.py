@@ -9,8 +9,8 @@ from ecs_deploy import course, ecs, executions, shell
 from ecs_deploy.course import Answer, Outcome
 from ecs_deploy.ecs import TaskDefinition
 from ecs_deploy.errors import DeploymentFailed, InvalidRequest
-from ecs_deploy.history import in_use_since, newest_stable_before, own, supersedes, to_return_to
-from ecs_deploy.model import EVERY_CONTAINER, Marks, Progress, Service, instant, rhythm_of, tag_value
+from ecs_deploy.history import broken_since, in_use_since, newest_stable_before, own, supersedes, to_return_to
+from ecs_deploy.model import EVERY_CONTAINER, Marks, Progress, Service, instant, rhythm_of, short, tag_value
 from ecs_deploy.registry import Ecr, ecr
 from ecs_deploy.request import Home, NewImage, OldRevision, Request, Revert, parse
 from ecs_deploy.support import require_supported
@@ -76,12 +76,12 @@ def _deploy(job: Job, wanted: NewImage, home: Home) -> Answer:
     marks = job.marks(change.containers)
     if ecr(change.image.domain) == Ecr(home.account, home.region):
         ecs.require_image(change.image)
-    if _is_claimed_by_another(job, marks, wanted.container):
-        return _stand_down(job, Outcome.DUPLICATE, str(change.image))
+    if owner := _claimed_by_another(job, marks, wanted.container):
+        return _stand_down(job, Outcome.DUPLICATE, str(change.image), f"{owner} has the same event")
     if not supersedes(job.in_use, marks):
         return _update(job, marks, _registered(job, marks, change), str(change.image))
     if not job.service.is_rolling_out:
-        return _stand_down(job, Outcome.SUPERSEDED, str(change.image))
+        return _stand_down(job, Outcome.SUPERSEDED, str(change.image), _newer_than_this(job))
     return _stand_by(job, wanted)
 
 
@@ -93,7 +93,7 @@ def _stand_by(job: Job, wanted: NewImage) -> Answer:
     revision = _registered(stable, marks, change)
     now = _look(job.request, job.execution, job.attempt, stable.base.arn)
     if supersedes(now.in_use, marks):
-        return _stand_down(job, Outcome.SUPERSEDED, str(change.image))
+        return _stand_down(job, Outcome.SUPERSEDED, str(change.image), _newer_than_this(now))
     return _update(now, marks, revision, str(change.image))
 
 
@@ -101,23 +101,22 @@ def _reuse(job: Job, old: TaskDefinition) -> Answer:
     """Mark a revision as asked for again: its place in the order of requests is new, what it replaced is history."""
     marks = job.marks()
     image = old.document["containerDefinitions"][0]["image"]
-    if _is_claimed_by_another(job, marks):
-        return _stand_down(job, Outcome.DUPLICATE, image)
+    if owner := _claimed_by_another(job, marks):
+        return _stand_down(job, Outcome.DUPLICATE, image, f"{owner} has the same event")
     if supersedes(job.in_use, marks):
-        return _stand_down(job, Outcome.SUPERSEDED, image)
+        return _stand_down(job, Outcome.SUPERSEDED, image, _newer_than_this(job))
     ecs.tag(old.arn, replace(marks, replaces=old.marks.replaces if old.marks else marks.replaces).as_tags())
     shell.logger.info("Reused", revision=old.arn, replaces=marks.replaces)
     return _update(job, marks, old.arn, image)
 
 
-def _is_claimed_by_another(job: Job, marks: Marks, container: str | None = None) -> bool:
-    """Whether another execution has the same push of the same image for the same service."""
+def _claimed_by_another(job: Job, marks: Marks, container: str | None = None) -> str | None:
+    """The other execution that has the same push of the same image for the same service, if any."""
     if job.request.push is None:
-        return False
+        return None
     name = sha256("\n".join((marks.service, container or "", job.request.push.id)).encode()).hexdigest()
     owner = executions.claim(shell.claims(), name, marks.execution)
-    shell.logger.info("Claimed", owner=owner, push=job.request.push.id)
-    return owner != marks.execution
+    return owner if owner != marks.execution else None
 
 
 def _registered(job: Job, marks: Marks, change: Edit) -> str:
@@ -142,14 +141,20 @@ def _existing(name: str) -> TaskDefinition:
     return old
 
 
-def _stand_down(job: Job, outcome: Outcome, image: str) -> Answer:
-    return course.stand_down(outcome, job.service, image, job.started_at, shell.now())
+def _newer_than_this(job: Job) -> str:
+    """Why the request stands back."""
+    theirs = job.in_use.marks
+    return f"{short(job.in_use.arn)} was asked for at {instant(theirs.requested_at)}" if theirs else ""
+
+
+def _stand_down(job: Job, outcome: Outcome, image: str, why: str) -> Answer:
+    return course.stand_down(outcome, job.service, image, job.started_at, shell.now(), why)
 
 
 def _update(job: Job, marks: Marks, revision: str, image: str) -> Answer:
     return course.update(
         Progress(
-            execution=marks.execution,
+            execution=job.execution["id"],
             cluster=job.service.cluster,
             service=job.service.name,
             image=image,
@@ -163,6 +168,8 @@ def _update(job: Job, marks: Marks, revision: str, image: str) -> Answer:
             request=marks.request,
             requested_at=instant(marks.requested_at),
             started_at=instant(marks.started_at),
+            asked=job.request.as_json(),
+            broken_since=broken_since(job.service, job.in_use),
             rhythm=rhythm_of(job.in_use.arn, job.in_use.tags),
         )
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from ecs_deploy.errors import InvalidRequest
 from ecs_deploy.image import ImageReference, InvalidImageReference, check_tag
+from ecs_deploy.model import instant
 
 DEFAULT_TIMEOUT = 600
 SHORTEST_TIMEOUT = 10
@@ -24,6 +25,7 @@ _REVISION = re.compile(rf"(?:arn:[a-z-]+:ecs:([a-z0-9-]+):([0-9]{{12}}):task-def
 _PUSH_NEEDS = ("id", "time")
 _PUSH_KEYS = (*_PUSH_NEEDS, "digest", "repository", "tag")
 _LONGEST_QUOTE = 80
+_MOST_UNKNOWN_KEYS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,19 @@ class Request:
     rollback: bool
     push: Push | None
 
+    def as_json(self) -> dict[str, Any]:
+        """The request as it was understood, in its own keys."""
+        match self.wanted:
+            case NewImage(image, container):
+                wanted: dict[str, Any] = {"image": str(image), **({"container": container} if container else {})}
+            case OldRevision(revision):
+                wanted = {"revision": revision}
+            case Revert():
+                wanted = {"revert": True}
+        push = {"push": {"id": self.push.id, "time": instant(self.push.time)}} if self.push else {}
+        whole = {"cluster": self.cluster, "service": self.service, **wanted}
+        return {**whole, "timeout": self.timeout, "rollback": self.rollback, **push}
+
 
 @dataclass(frozen=True, slots=True)
 class Home:
@@ -84,8 +99,7 @@ def parse(document: object, home: Home) -> Request:
             f"The request must be a JSON object with cluster, service and image, not {_quote(document)}."
         )
     reader = _Reader(document, home)
-    unknown = sorted(set(document) - reader.KEYS)
-    reader.problems += [f"{_shorten(key)}: is not a key of a request" for key in unknown]
+    reader.problems += _unknown(set(document) - reader.KEYS, "", "is not a key of a request")
     cluster = reader.cluster()
     service = reader.service(cluster)
     wanted = reader.wanted()
@@ -241,9 +255,16 @@ class _Reader:
         return None if wrong else Push(push["id"], datetime.fromisoformat(push["time"]).astimezone(UTC))
 
 
+def _unknown(keys: set[str], prefix: str, what: str) -> Iterator[str]:
+    """A problem for each key; of very many, only their number: an answer must fit into the workflow's state."""
+    for key in sorted(keys)[:_MOST_UNKNOWN_KEYS]:
+        yield f"{prefix}{_shorten(key)}: {what}"
+    if len(keys) > _MOST_UNKNOWN_KEYS:
+        yield f"{len(keys) - _MOST_UNKNOWN_KEYS} more: each {what}"
+
+
 def _wrong_in_push(push: Mapping[str, Any]) -> Iterator[str]:
-    for key in sorted(set(push) - set(_PUSH_KEYS)):
-        yield f"push.{_shorten(key)}: is not a key of a push"
+    yield from _unknown(set(push) - set(_PUSH_KEYS), "push.", "is not a key of a push")
     for key in _PUSH_KEYS:
         if key in push and not isinstance(push[key], str):
             yield f"push.{key}: must be a string, not {_quote(push[key])}"

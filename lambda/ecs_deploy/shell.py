@@ -1,4 +1,8 @@
-"""The thin shell around a step: log, count, and turn what was raised into the contract's end."""
+"""The thin shell around a step: log, count, add the notice, and turn what was raised into the contract's end.
+
+Metrics are printed as the last thing of a step. A step that is tried again after that, because its answer was lost,
+counts twice.
+"""
 
 import logging
 import os
@@ -9,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from ecs_deploy import course
+from ecs_deploy import course, figures, notice
 from ecs_deploy.course import Answer
 from ecs_deploy.errors import DeployError
-from ecs_deploy.model import Progress
+from ecs_deploy.model import Phase, Progress
 from ecs_deploy.request import Home
 
 if TYPE_CHECKING:
@@ -39,12 +43,24 @@ def step(act: Callable[[Event, Home], Answer]) -> Callable[[Event, "LambdaContex
         # All steps of an execution, and nothing else, share its id.
         logger.set_correlation_id(event["progress"]["execution"] if "progress" in event else event["execution"]["id"])
         _, _, _, region, account, *_ = context.invoked_function_arn.split(":")
+        home = Home(account, region)
+        before = Progress.from_json(event["progress"]) if "progress" in event else None
         try:
-            answer = act(event, Home(account, region))
+            answer = act(event, home)
         except DeployError as error:
-            progress = Progress.from_json(event["progress"]) if "progress" in event else None
-            answer = course.stopped(progress, error.error, error.message)
-        _tell(answer)
+            answer = course.stopped(before, error.error, error.message)
+        if answer["next"] in {"succeed", "fail"}:
+            _tell_end(answer, before)
+            case = notice.Case.of(before) if before else notice.Case.opened(event["request"], event["execution"], home)
+            return {**answer, "notice": notice.outcome(case, answer, now())}
+        if answer["next"] == "register":
+            logger.info("Starts anew", onto=answer["onto"])
+            return answer
+        after = Progress.from_json(answer["progress"])
+        if before is None:
+            # An execution that starts anew was told of already.
+            return answer if event.get("anew") else {**answer, "notice": notice.started(after)}
+        _tell_turn(before, after)
         return answer
 
     # The decorators' types lose the handler's.
@@ -62,15 +78,32 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _tell(answer: Answer) -> None:
+def _tell_end(answer: Answer, progress: Progress | None) -> None:
     if answer["next"] == "succeed":
-        logger.info("The execution succeeds", outcome=answer["outcome"])
+        logger.info("The execution succeeds", outcome=answer["outcome"], reasons=answer["reasons"])
         _count(answer["outcome"]["outcome"])
-    elif answer["next"] == "fail":
+    else:
         logger.error("The execution fails", failure=answer["failure"])
         _count(answer["failure"]["error"])
+    if progress and (found := figures.figures(progress, answer, now())):
+        # Only services that the roles cover come so far: the targets bound the values of this dimension.
+        metrics.add_dimension("service", f"{progress.cluster}/{progress.service}")
+        for name, value in found.items():
+            metrics.add_metric(name, MetricUnit.Count if name == figures.CHANGE_FAILURE else MetricUnit.Seconds, value)
+        metrics.flush_metrics()
 
 
-def _count(end: str) -> None:
-    metrics.add_metric(end, MetricUnit.Count, 1)
+def _tell_turn(before: Progress, after: Progress) -> None:
+    """Log a decision that goes on: each has its line and its reason."""
+    if after.insisted > before.insisted:
+        logger.info("Brings in its revision again", revision=after.revision, reason=after.reason)
+    if after.failure and before.phase != Phase.ROLLING_BACK:
+        logger.warning("Rolls back", revision=after.target, failed=after.revision, reason=after.failure.message)
+    if figures.is_overdue(after, now()):
+        logger.warning("Runs longer than its timeout allows", timeout=after.timeout, polls=after.polls)
+        _count("Overdue")
+
+
+def _count(what: str) -> None:
+    metrics.add_metric(what, MetricUnit.Count, 1)
     metrics.flush_metrics()

@@ -10,7 +10,7 @@ from ecs_deploy import course, ecs, shell
 from ecs_deploy.course import Answer, Outcome
 from ecs_deploy.ecs import TaskDefinition
 from ecs_deploy.history import find, rivals
-from ecs_deploy.model import Marks, Phase, Progress, Service
+from ecs_deploy.model import Marks, Phase, Progress, Service, short
 from ecs_deploy.order import concern_the_same, is_newer
 from ecs_deploy.request import Home
 from ecs_deploy.task_definition import differ_elsewhere
@@ -32,8 +32,9 @@ def handler(event: shell.Event, _home: Home) -> Answer:
     # An earlier try of this step may have updated the service, and its answer was lost.
     seen = ecs.describe_service(progress.cluster, progress.service) if event["attempt"] else None
     if seen and seen.is_active and _belongs_to_another(progress, seen):
-        shell.logger.info("Leaves what is in use", revision=seen.in_use)
-        return course.succeed(Outcome.SUPERSEDED, progress, shell.now())
+        shell.logger.info("Leaves what is in use", revision=seen.in_use, reason="it is newer, or somebody else's")
+        why = f"{short(seen.in_use)} is in use, which is newer or somebody else's"
+        return course.succeed(Outcome.SUPERSEDED, progress, shell.now(), why)
     done = seen and seen.is_active and seen.in_use == progress.target
     service = seen if seen and done else ecs.update_service(progress.cluster, progress.service, progress.target)
     updated = progress.updated(service, shell.now())
@@ -42,10 +43,12 @@ def handler(event: shell.Event, _home: Home) -> Answer:
         if rival.merge:
             shell.logger.info("Starts anew on top of what it displaced", revision=rival.revision)
             return course.start_anew(onto=rival.revision)
-        shell.logger.info("Gives back what it displaced", revision=rival.revision, again=rival.again)
+        why = "it is newer, or somebody else's"
+        shell.logger.info("Gives back what it displaced", revision=rival.revision, again=rival.again, reason=why)
         return course.update(updated.giving_back(rival.revision, again=rival.again))
     if updated.phase == Phase.GIVING_BACK:
-        return course.start_anew() if updated.again else course.succeed(Outcome.SUPERSEDED, updated, shell.now())
+        why = f"it had displaced {short(updated.given_back)}, which is newer or somebody else's, and gave it back"
+        return course.start_anew() if updated.again else course.succeed(Outcome.SUPERSEDED, updated, shell.now(), why)
     return course.wait(updated, service, shell.now())
 
 

@@ -1,6 +1,9 @@
-"""An event that a state machine does not take goes to the dead-letter queue of the rule's target.
+"""An event that a state machine or a topic does not take goes to the dead-letter queue of the rule's target.
+
+A topic takes it only where its policy lets EventBridge publish without a condition on where the event came from.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sns-permissions
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ logger = logging.getLogger("events")
 EVENTS = "ministack.services.eventbridge"
 STATES = "ministack.services.stepfunctions"
 QUEUES = "ministack.services.sqs"
+TOPICS = "ministack.services.sns"
+EVALUATOR = "ministack.core.iam_evaluator"
 
 # How the delivery of one event failed: error code and message.
 _failure: contextvars.ContextVar[tuple[str, str] | None] = contextvars.ContextVar("failure", default=None)
@@ -30,9 +35,13 @@ def declare(seams: Seams) -> None:
     """Deliver what failed to the dead-letter queue."""
     seams.call(STATES, "_start_execution", "data")
     seams.call(EVENTS, "_pattern_event_view", "event")
+    seams.call(TOPICS, "_topic_by_arn_any_scope", "topic_arn")
+    seams.call(TOPICS, "topic_policy_allows", "topic_arn", "service", "source_arn", "source_account")
+    seams.call(EVALUATOR, "pin_request_origin", "source_ip", "secure_transport")
     seams.call(QUEUES, "_queue_by_arn", "arn")
     seams.call(QUEUES, "_act_send_message", "data", "qurl")
     seams.replace(start_execution, EVENTS, "_dispatch_to_stepfunctions", "arn", "payload")
+    seams.replace(publish, EVENTS, "_dispatch_to_sns", "arn", "payload")
     seams.replace(invoke_target, EVENTS, "_invoke_target", "target", "event", "rule", "view")
 
 
@@ -48,19 +57,35 @@ def start_execution(_original: Function) -> Function:
     return start
 
 
-def invoke_target(original: Function) -> Function:
-    """Deliver an event, if not to its target then to the target's dead-letter queue."""
+def publish(original: Function) -> Function:
+    """Publish to a topic that is there and may be published to."""
+    topics = importlib.import_module(TOPICS)
 
-    def invoke(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: object = None) -> None:
-        token = _failure.set(None)
-        try:
-            original(target, event, rule, view)
-            failure = _failure.get()
-        finally:
-            _failure.reset(token)
-        if failure:
+    def publish_to_topic(arn: str, payload: str) -> None:
+        if topics._topic_by_arn_any_scope(arn) is None:
+            _failure.set(("RESOURCE_NOT_FOUND", f"Topic does not exist: {arn}"))
+        elif not topics.topic_policy_allows(arn, "events.amazonaws.com", "", ""):
+            _failure.set(("NO_PERMISSIONS", f"events.amazonaws.com is not authorized to perform: SNS:Publish on {arn}"))
+        else:
+            original(arn, payload)
+
+    return publish_to_topic
+
+
+def invoke_target(original: Function) -> Function:
+    """Deliver an event, if not to its target then to the target's dead-letter queue, as AWS does: over TLS."""
+    evaluator = importlib.import_module(EVALUATOR)
+
+    def deliver(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: object) -> None:
+        evaluator.pin_request_origin("events.amazonaws.com", secure_transport=True)
+        _failure.set(None)
+        original(target, event, rule, view)
+        if failure := _failure.get():
             logger.warning("%s did not take an event: %s: %s", target["Arn"], *failure)
             bury(target, event, rule, failure)
+
+    def invoke(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: object = None) -> None:
+        contextvars.copy_context().run(deliver, target, event, rule, view)
 
     return invoke
 

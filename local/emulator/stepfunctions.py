@@ -2,17 +2,21 @@
 
 The same name with the same input answers with the execution that runs; any other use of the name is
 ExecutionAlreadyExists. A Succeed state may form the output. A failed execution has none. Retries have their jitter and
-their longest delay.
+their longest delay. An event that a state sends names its execution and its state machine, and one that EventBridge
+does not take fails the state.
 
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
 https://docs.aws.amazon.com/step-functions/latest/dg/state-succeed.html
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+https://docs.aws.amazon.com/step-functions/latest/dg/connect-eventbridge.html
 """
 
 from __future__ import annotations
 
+import contextvars
 import importlib
+import json
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 
 STATES = "ministack.services.stepfunctions"
 
+# The ARNs of the execution whose task runs, and of its state machine.
+_sender: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("sender", default=())
+
 
 def declare(seams: Seams) -> None:
     """Change how executions start and end."""
@@ -32,6 +39,8 @@ def declare(seams: Seams) -> None:
     seams.call(STATES, "_apply_jsonata_output", "state_def", "raw_input", "ctx", "result", "error_output", "default")
     seams.replace(start_execution, STATES, "_start_execution", "data")
     seams.replace(describe_execution, STATES, "_describe_execution", "data")
+    seams.replace(execute_task, STATES, "_execute_task", "state_def", "raw_input", "execution", "ctx")
+    seams.replace(put_events, STATES, "_invoke_events_put_events", "resource", "input_data")
     seams.replace(apply_output, STATES, "_apply_output_path", "state_def", "data", "ctx")
     seams.replace(spread_retries, STATES, "_find_matching_retrier", "retriers", "error", "retry_counts")
 
@@ -61,6 +70,40 @@ def describe_execution(original: Function) -> Function:
         return answers.document({key: value for key, value in described.items() if key not in hidden})
 
     return describe
+
+
+def execute_task(original: Function) -> Function:
+    """Remember whose task runs."""
+
+    def execute(state: dict[str, Any], data: Any, execution: dict[str, Any], context: dict[str, Any]) -> Any:
+        token = _sender.set((execution["executionArn"], execution["stateMachineArn"]))
+        try:
+            return original(state, data, execution, context)
+        finally:
+            _sender.reset(token)
+
+    return execute
+
+
+def put_events(original: Function) -> Function:
+    """Send events with the sender's ARNs, their details as text, and fail if one was not taken."""
+    states = importlib.import_module(STATES)
+
+    def put(resource: str, request: dict[str, Any]) -> Any:
+        entries = [
+            {
+                **entry,
+                "Detail": detail if isinstance(detail := entry.get("Detail"), str) else json.dumps(detail),
+                "Resources": [*entry.get("Resources", []), *_sender.get()],
+            }
+            for entry in request["Entries"]
+        ]
+        result = original(resource, {**request, "Entries": entries})
+        if result["FailedEntryCount"]:
+            raise states._ExecutionError("EventBridge.FailedEntry", json.dumps(result))
+        return result
+
+    return put
 
 
 def apply_output(original: Function) -> Function:

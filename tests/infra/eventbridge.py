@@ -14,7 +14,10 @@ from typing import Any
 def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
     """Whether every field of the pattern has one alternative that the event fulfils."""
     for key, wanted in pattern.items():
-        if isinstance(wanted, dict):
+        if key == "$or":
+            if not any(matches(alternative, event) for alternative in wanted):
+                return False
+        elif isinstance(wanted, dict):
             if not matches(wanted, event.get(key, {})):
                 return False
         elif not any(_fulfils(alternative, key, event) for alternative in wanted):
@@ -28,8 +31,11 @@ def _fulfils(alternative: object, key: str, event: dict[str, Any]) -> bool:
             return key in event and event[key] not in unwanted
         case {"wildcard": str(text)}:
             return re.fullmatch(".*".join(map(re.escape, text.split("*"))), event.get(key, "")) is not None
+        case {"prefix": str(text)}:
+            return str(event.get(key, "")).startswith(text)
         case str():
-            return bool(event.get(key) == alternative)
+            value = event.get(key)
+            return alternative in value if isinstance(value, list) else bool(value == alternative)
     raise AssertionError(f"{alternative!r} is not an operator known here")
 
 

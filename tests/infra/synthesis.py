@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aws_cdk import App, assertions
 
 from infra import checks
-from infra.context import LogLevel
+from infra.context import LogLevel, Notify
 from infra.stack import EcsDeploy
 from infra.targets import parse
 
@@ -27,12 +27,16 @@ PSEUDO = {
     "AWS::URLSuffix": "amazonaws.com",
 }
 
+NOBODY_YET = Notify()
 
-def synthesize(targets: Sequence[dict[str, Any]], log_level: LogLevel = LogLevel.INFO) -> dict[str, Any]:
+
+def synthesize(
+    targets: Sequence[dict[str, Any]], log_level: LogLevel = LogLevel.INFO, notify: Notify | None = NOBODY_YET
+) -> dict[str, Any]:
     """The template for some targets, with the feature flags of cdk.json; raises when cdk-nag has a finding."""
     with tempfile.TemporaryDirectory() as output:
         app = App(context=CDK_JSON["context"], outdir=output)
-        stack = EcsDeploy(app, targets=parse(list(targets)), log_level=log_level)
+        stack = EcsDeploy(app, targets=parse(list(targets)), log_level=log_level, notify=notify)
         checks.enforce(app)
         return dict(assertions.Template.from_stack(stack).to_json())
 

@@ -14,11 +14,13 @@ from aws_cdk import App, assertions
 from ecs_deploy.course import Outcome
 from ecs_deploy.errors import DeployError
 from ecs_deploy.request import Home, _Reader, parse
+from infra.context import notify
 from infra.picture import BEGIN, END, NoPlaceForPicture, drawn_into, main, mermaid
 from infra.targets import Target
 from infra.targets import parse as parse_targets
 from infra.workflow import definition
 from tests.infra.synthesis import CDK_JSON, ROOT, of_type
+from tests.support.events import OUTCOME, STARTED, hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,3 +159,24 @@ def test_the_example_of_the_other_origins(tmp_path: Path) -> None:
 def test_what_is_on_the_map_is_there() -> None:
     assert [path.relative_to(ROOT) for path in mapped() if not path.exists()] == []
     assert ROOT / "infra/workflow.py" in set(mapped())
+
+
+def test_the_examples_of_events_are_as_their_schemas_say() -> None:
+    text = (ROOT / "docs/events.md").read_text()
+    examples = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
+    events = [example for example in examples if isinstance(example, dict)]
+    assert {event["detail-type"] for event in events} == {OUTCOME, STARTED}
+    for event in events:
+        hold(event)
+    (people,) = [example for example in examples if isinstance(example, list)]
+    told = notify(people)
+    assert told
+    assert (len(told.emails), len(told.urls), len(told.channels)) == (1, 1, 1)
+
+
+def test_every_link_between_documents_points_to_a_headline() -> None:
+    for document in DOCUMENTS:
+        for path, anchor in re.findall(r"\]\((?!https?://)([^)#]+\.md)#([^)]+)\)", document.read_text()):
+            headlines = re.findall(r"^#+ (.+)$", (document.parent / path).read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", headline.lower()).replace(" ", "-") for headline in headlines}
+            assert anchor in anchors, f"{document.name}: {path}#{anchor}"

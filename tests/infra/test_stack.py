@@ -96,10 +96,9 @@ def test_a_task_outlives_its_function(template: dict[str, Any]) -> None:
 
 
 def test_dead_letters(template: dict[str, Any]) -> None:
-    assert of_type(template, "AWS::SQS::Queue") == {
-        "TriggersDeadLetters": {"MessageRetentionPeriod": 14 * 24 * 3600, "SqsManagedSseEnabled": True}
-    }
-    (policy,) = of_type(template, "AWS::SQS::QueuePolicy").values()
+    kept = {"MessageRetentionPeriod": 14 * 24 * 3600, "SqsManagedSseEnabled": True}
+    assert of_type(template, "AWS::SQS::Queue") == {"TriggersDeadLetters": kept, "NoticesDeadLetters": kept}
+    policy = of_type(template, "AWS::SQS::QueuePolicy")["TriggersDeadLettersPolicy"]
     deny, allow = resolve(policy["PolicyDocument"])["Statement"]
     assert deny["Effect"] == "Deny"
     assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
@@ -119,6 +118,9 @@ def test_outputs(template: dict[str, Any]) -> None:
         "UpdateServiceFunction": "{UpdateServiceFunction}",
         "PollStabilityFunction": "{PollStabilityFunction}",
         "DeadLetterQueueUrl": "{TriggersDeadLetters}",
+        "DashboardName": "{Dashboard}",
+        "NoticesTopicArn": "{NoticesTopic}",
+        "NoticesDeadLetterQueueUrl": "{NoticesDeadLetters}",
     }
 
 

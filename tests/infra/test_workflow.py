@@ -9,15 +9,26 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.picture import mermaid
-from infra.workflow import FUNCTION_TIMEOUT, RETRY, STEPS, definition
+from infra.targets import LONGEST_TIMEOUT
+from infra.workflow import (
+    FUNCTION_TIMEOUT,
+    LONGEST_EXECUTION,
+    NOTICE_TIMEOUT,
+    RETRY,
+    RETRY_NOTICE,
+    STEPS,
+    definition,
+)
 from tests.infra.jsonata import evaluate
+from tests.support.events import OUTCOME, STARTED, as_event, hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WORKFLOW = definition()
 STATES: dict[str, dict[str, Any]] = WORKFLOW["States"]
-TASKS = {name: state for name, state in STATES.items() if state["Type"] == "Task"}
+TASKS = {name: state for name, state in STATES.items() if state.get("Resource", "").endswith("lambda:invoke")}
+TELLING = {name: state for name, state in STATES.items() if state["Type"] == "Task" and name not in TASKS}
 EXECUTION = {
     "Id": "arn:aws:states:us-east-1:123456789012:execution:Machine:one",
     "Name": "one",
@@ -93,7 +104,7 @@ def test_every_task_retries_and_catches(name: str) -> None:
     assert state["Retry"] == [RETRY]
     (catch,) = state["Catch"]
     assert catch["ErrorEquals"] == ["States.ALL"]
-    assert catch["Next"] == "Failed"
+    assert catch["Next"] == "TellFailure"
     assert state["TimeoutSeconds"] > FUNCTION_TIMEOUT
     assert state["Arguments"]["FunctionName"] == f"${{{name}Function}}"
 
@@ -102,15 +113,71 @@ def test_every_step_is_a_task() -> None:
     assert list(TASKS) == [step.state for step in STEPS]
 
 
-def test_retries_outlast_twenty_minutes() -> None:
-    delays = [
-        min(RETRY["IntervalSeconds"] * RETRY["BackoffRate"] ** attempt, RETRY["MaxDelaySeconds"])
-        for attempt in range(RETRY["MaxAttempts"])
+def delays(retry: dict[str, Any]) -> list[float]:
+    """The longest that each delay can be, in seconds."""
+    return [
+        min(retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt, retry["MaxDelaySeconds"])
+        for attempt in range(retry["MaxAttempts"])
     ]
-    # Full jitter draws each delay between nothing and all of it.
-    assert sum(delays) / 2 == 2_101.5
+
+
+def waiting(retry: dict[str, Any]) -> float:
+    """Seconds on average: full jitter draws each delay between nothing and all of it."""
+    return float(sum(delays(retry))) / 2
+
+
+def test_an_end_waits_for_its_notice_but_not_long() -> None:
+    assert waiting(RETRY_NOTICE) == 151.5
+
+
+ANSWERS: dict[str, dict[str, Any]] = {
+    "TellStart": {"next": "update", "progress": {"revision": "arn:2"}, "notice": {"title": "a", "image": None}},
+    "TellSuccess": {"next": "succeed", "outcome": {"outcome": "DEPLOYED"}, "notice": {"leadTime": 1.5}},
+    "TellFailure": {"next": "fail", "failure": {"error": "E", "cause": {}}, "notice": {"reasons": []}},
+}
+FOLLOWING = {"TellStart": "UpdateService", "TellSuccess": "Succeeded", "TellFailure": "Failed"}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_notice_is_sent_as_the_function_made_it_and_stands_in_nobodys_way(name: str) -> None:
+    state, answer = TELLING[name], ANSWERS[name]
+    assert state["Resource"] == "arn:${Partition}:states:::events:putEvents"
+    assert state["TimeoutSeconds"] == NOTICE_TIMEOUT
+    assert state["Retry"] == [RETRY_NOTICE]
+    (catch,) = state["Catch"]
+    assert (catch["ErrorEquals"], catch["Next"]) == (["States.ALL"], "NotTold")
+    choices = STATES["NotTold"]["Choices"]
+    arguments, output, caught, *chosen = evaluate(
+        (state["Arguments"], {"input": answer}),
+        (state["Output"], {"input": answer}),
+        (catch["Output"], {"input": answer}),
+        *((choice["Condition"], {"input": answer}) for choice in choices),
+    )
+    detail_type = STARTED if name == "TellStart" else OUTCOME
+    assert arguments == {"Entries": [{"Source": "ecs-deploy", "DetailType": detail_type, "Detail": answer["notice"]}]}
+    assert output == (answer["outcome"] if name == "TellSuccess" else answer)
+    assert caught == answer
+    ways = [choice["Next"] for choice, holds in zip(choices, chosen, strict=True) if holds]
+    assert [state["Next"], *(ways or [STATES["NotTold"]["Default"]])] == [FOLLOWING[name]] * 2
+
+
+def test_the_longest_rollout_and_its_return_fit_into_one_execution() -> None:
+    assert WORKFLOW["TimeoutSeconds"] == LONGEST_EXECUTION >= 2 * LONGEST_TIMEOUT
+
+
+def test_there_is_a_state_for_each_notice() -> None:
+    assert set(TELLING) == set(ANSWERS)
+
+
+def test_a_success_that_could_not_be_told_has_its_output() -> None:
+    (choice,) = [each for each in STATES["NotTold"]["Choices"] if each["Next"] == "Succeeded"]
+    assert evaluate((choice["Output"], {"input": ANSWERS["TellSuccess"]})) == [{"outcome": "DEPLOYED"}]
+
+
+def test_retries_outlast_twenty_minutes() -> None:
+    assert waiting(RETRY) == 2_101.5
     chance = random.Random(0)
-    assert min(sum(chance.uniform(0, delay) for delay in delays) for _ in range(10_000)) > 20 * 60
+    assert min(sum(chance.uniform(0, delay) for delay in delays(RETRY)) for _ in range(10_000)) > 20 * 60
 
 
 REQUESTS: list[Any] = [
@@ -145,6 +212,7 @@ def test_the_first_function_gets_the_input_as_it_is() -> None:
     assert payloads == [
         {
             "request": request,
+            "anew": False,
             "onto": None,
             "execution": {"id": EXECUTION["Id"], "name": "one", "startedAt": EXECUTION["StartTime"]},
             "attempt": 2,
@@ -156,7 +224,7 @@ def test_the_first_function_gets_the_input_as_it_is() -> None:
 def test_the_first_function_is_told_on_top_of_what_to_start_anew() -> None:
     payload = STATES["RegisterTaskDefinition"]["Arguments"]["Payload"]
     (given,) = evaluate((payload, {"input": {"next": "register", "onto": "arn:3"}, "context": CONTEXT}))
-    assert (given["request"], given["onto"]) == (EXECUTION["Input"], "arn:3")
+    assert (given["request"], given["anew"], given["onto"]) == (EXECUTION["Input"], True, "arn:3")
 
 
 @pytest.mark.parametrize("name", ["UpdateService", "PollStability"])
@@ -169,19 +237,18 @@ def test_the_others_get_the_progress(name: str) -> None:
 
 def test_what_a_function_says_comes_next() -> None:
     choices = STATES["WhatNext"]["Choices"]
-    nexts = {
-        "register": "RegisterTaskDefinition",
-        "update": "UpdateService",
-        "wait": "WaitForRollout",
-        "succeed": "Succeeded",
-        "fail": "Failed",
-    }
-    for said, state in nexts.items():
-        answers = evaluate(*((choice["Condition"], {"input": {"next": said}}) for choice in choices))
-        assert [choice["Next"] for choice, holds in zip(choices, answers, strict=True) if holds] == (
-            [state] if said != "fail" else []
-        )
-    assert STATES["WhatNext"]["Default"] == nexts["fail"]
+    nexts: list[tuple[dict[str, Any], str]] = [
+        ({"next": "register", "onto": None}, "RegisterTaskDefinition"),
+        ({"next": "update", "notice": {"title": "started"}}, "TellStart"),
+        ({"next": "update"}, "UpdateService"),
+        ({"next": "wait"}, "WaitForRollout"),
+        ({"next": "succeed", "notice": {}}, "TellSuccess"),
+        ({"next": "fail", "notice": {}}, "TellFailure"),
+    ]
+    for answer, state in nexts:
+        holds = evaluate(*((choice["Condition"], {"input": answer}) for choice in choices))
+        ways = [choice["Next"] for choice, held in zip(choices, holds, strict=True) if held]
+        assert [*ways, STATES["WhatNext"]["Default"]][0] == state
 
 
 def test_the_wait_and_the_ends_say_what_the_function_said() -> None:
@@ -190,7 +257,7 @@ def test_the_wait_and_the_ends_say_what_the_function_said() -> None:
     payload, seconds, output, error, said = evaluate(
         (STATES["UpdateService"]["Output"], {"result": {"StatusCode": 200, "Payload": answer}}),
         (STATES["WaitForRollout"]["Seconds"], {"input": answer}),
-        (STATES["WhatNext"]["Choices"][3]["Output"], {"input": answer}),
+        (STATES["TellSuccess"]["Output"], {"input": answer}),
         (STATES["Failed"]["Error"], {"input": answer}),
         (STATES["Failed"]["Cause"], {"input": answer}),
     )
@@ -216,23 +283,35 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+PROGRESS = {
+    "execution": EXECUTION["Id"],
+    "cluster": "production1",
+    "service": "doorman-service",
+    "image": "doorman:v1",
+    "revision": "arn:aws:ecs:us-east-1:123456789012:task-definition/doorman:2",
+    "replaced": "arn:aws:ecs:us-east-1:123456789012:task-definition/doorman:1",
+    "requested_at": "2026-11-23T11:59:00.000Z",
+    "asked": {"cluster": "production1", "service": "doorman-service", "image": "doorman:v1", "timeout": 600},
+    "failure": None,
+}
+
+
 @pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize(
-    "known", [{}, {"progress": {}}, {"progress": {"revision": "arn:2", "replaced": "arn:1", "failure": None}}]
-)
+@pytest.mark.parametrize("known", [{}, {"progress": {}}, {"progress": PROGRESS}])
 def test_a_broken_deployer_says_so_in_the_same_shape(name: str, known: dict[str, Any]) -> None:
     output = STATES[name]["Catch"][0]["Output"]
-    caught = evaluate(*((output, {"input": known, "errorOutput": error}) for error, _ in ERRORS))
+    caught = evaluate(*((output, {"input": known, "errorOutput": error, "context": CONTEXT}) for error, _ in ERRORS))
     ends = evaluate(
         *((STATES["Failed"]["Error"], {"input": data}) for data in caught),
         *((STATES["Failed"]["Cause"], {"input": data}) for data in caught),
     )
     assert set(ends[: len(caught)]) == {"DeploymentFailed"}
     revisions = known.get("progress", {}) if name != "RegisterTaskDefinition" else {}
-    for said, (_, reason) in zip(ends[len(caught) :], ERRORS, strict=True):
+    for said, data, (_, reason) in zip(ends[len(caught) :], caught, ERRORS, strict=True):
         cause = json.loads(said)
-        message = cause.pop("message")
+        message = cause["message"]
         assert cause == {
+            "message": message,
             "reasons": [reason],
             "revision": revisions.get("revision"),
             "replaced": revisions.get("replaced"),
@@ -240,13 +319,36 @@ def test_a_broken_deployer_says_so_in_the_same_shape(name: str, known: dict[str,
         }
         assert name in message
         assert "not determined" in message
+        hold(as_event(OUTCOME, data["notice"]))
+        assert cause.items() <= data["notice"].items()
 
 
-@pytest.mark.parametrize("request_", REQUESTS)
+def test_the_notice_of_a_broken_deployer_says_of_what() -> None:
+    error = {"Error": "KeyError", "Cause": '{"errorMessage": "x"}'}
+    output = STATES["PollStability"]["Catch"][0]["Output"]
+    (caught,) = evaluate((output, {"input": {"progress": PROGRESS}, "errorOutput": error, "context": CONTEXT}))
+    notice = caught["notice"]
+    assert notice["title"] == "DeploymentFailed: doorman-service in production1"
+    assert notice["request"] == PROGRESS["asked"]
+    assert (notice["cluster"], notice["service"], notice["image"]) == ("production1", "doorman-service", "doorman:v1")
+    assert (notice["requestedAt"], notice["startedAt"]) == (PROGRESS["requested_at"], EXECUTION["StartTime"])
+    assert notice["seconds"] >= 0
+
+
+HOSTILE: list[Any] = [
+    dict.fromkeys(("cluster", "service", "image", "tag", "container", "revision", "other"), '"\\\n<x>' * 20000),
+    {"cluster": ["a"], "service": {"a": 1}, "image": 5, "push": "x" * 200_000},
+    [{"service": "a"}, {"service": "b"}],
+]
+
+
+@pytest.mark.parametrize("request_", [*REQUESTS, *HOSTILE])
 def test_a_request_cannot_speak_for_a_broken_first_step(request_: Any) -> None:
     output = STATES["RegisterTaskDefinition"]["Catch"][0]["Output"]
-    (caught,) = evaluate((output, {"input": request_, "errorOutput": {"Error": "E"}}))
+    (caught,) = evaluate((output, {"input": request_, "errorOutput": {"Error": "E"}, "context": CONTEXT}))
     assert caught["failure"]["cause"]["revision"] is None
+    hold(as_event(OUTCOME, caught["notice"]))
+    assert len(json.dumps(caught["notice"])) < 10_000
 
 
 def test_the_picture_shows_every_way() -> None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from ecs_deploy import poll_stability, register_task_definition, update_service
 from ecs_deploy.errors import AwsUnavailable
 from tests.support.ecs_model import ACCOUNT, REGION
+from tests.support.events import hold_notices
 
 MOST_STEPS = 3_000
 MOST_ATTEMPTS = 10
@@ -72,14 +73,16 @@ def execute(request: object, clock: Time, name: str = "by-hand", step: Step = _s
         answer = answers[-1]
         match answer["next"]:
             case "register":
-                answers.append(step(register_task_definition, {**first, "onto": answer["onto"]}, clock))
+                answers.append(step(register_task_definition, {**first, "anew": True, "onto": answer["onto"]}, clock))
             case "update":
                 answers.append(step(update_service, {"progress": answer["progress"]}, clock))
             case "wait":
                 clock.advance(answer["wait"])
                 answers.append(step(poll_stability, {"progress": answer["progress"]}, clock))
             case "succeed":
+                hold_notices(answers)
                 return End(output=answer["outcome"], answers=answers)
             case "fail":
+                hold_notices(answers)
                 return End(error=answer["failure"]["error"], cause=answer["failure"]["cause"], answers=answers)
     raise AssertionError("the execution does not end")

@@ -109,7 +109,8 @@ class Execution:
             "name": self.name,
             "startedAt": self.started_at,
         }
-        first = {"request": self.request, "execution": identity} if self.step == "register" else {}
+        anew = "onto" in self.event
+        first = {"request": self.request, "execution": identity, "anew": anew} if self.step == "register" else {}
         return {**first, **self.event, "attempt": self.attempt, "enteredAt": self.entered_at}
 
     def _try_again(self, clock: Clock, crash: Crash) -> None:

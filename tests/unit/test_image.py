@@ -78,6 +78,8 @@ def test_reads_every_form(text: str, repository: tuple[str, str], tag: str | Non
         f"app@{SHA256}@{SHA256}",
         "f" * 64,
         "a" * 256,
+        f"{'a.' * 130}io/app",
+        f"a.io:{'1' * 300}/app",
         "https://host/app",
         "ap\N{LATIN SMALL LETTER E WITH ACUTE}",
         "app:\N{ARABIC-INDIC DIGIT ONE}",
@@ -89,7 +91,7 @@ def test_refuses_what_docker_refuses(text: str) -> None:
 
 
 @given(
-    domain=st.none() | st.from_regex(DOMAIN, fullmatch=True),
+    domain=st.none() | st.from_regex(DOMAIN, fullmatch=True).filter(lambda domain: len(domain) < 260),
     path=st.lists(st.from_regex(PATH, fullmatch=True), min_size=1, max_size=3).map("/".join),
     tag=st.none() | st.from_regex(TAG, fullmatch=True),
     digest=st.none() | st.from_regex("sha256:[a-f0-9]{64}", fullmatch=True),

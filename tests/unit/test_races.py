@@ -51,6 +51,9 @@ class _Quiet:
     def add_metric(self, *_: object) -> None:
         """Count nothing."""
 
+    def add_dimension(self, *_: object) -> None:
+        """Count for nobody."""
+
     def flush_metrics(self) -> None:
         """Print nothing."""
 

@@ -118,6 +118,29 @@ def test_every_wrong_key_is_named_at_once() -> None:
         assert f"{key}: " in message
 
 
+def test_of_very_many_unknown_keys_only_the_number_is_told() -> None:
+    many = {f"key-{number:05}": 1 for number in range(20_000)}
+    message = refusal({**VALID, **many, "push": {**PUSH, **many}})
+    assert "key-00000: is not a key of a request" in message
+    assert "; 19980 more: each is not a key of a request" in message
+    assert "; 19980 more: each is not a key of a push" in message
+    assert len(message) < 5_000
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"container": "app"}, {"push": PUSH}, {"image": "doorman", "tag": "1"}, {"timeout": 60}]
+)
+def test_a_request_as_it_was_understood_means_the_same(change: dict[str, Any]) -> None:
+    request = parse({**VALID, **change}, HOME)
+    assert parse(request.as_json(), HOME) == request
+
+
+@pytest.mark.parametrize("wanted", [{"revision": "doorman:7"}, {"revert": True}])
+def test_another_wish_as_it_was_understood_means_the_same(wanted: dict[str, Any]) -> None:
+    request = parse({**SERVICE, **wanted}, HOME)
+    assert parse(request.as_json(), HOME) == request
+
+
 @pytest.mark.parametrize("document", [None, 1, "text", [], [VALID], True, {}])
 def test_what_is_no_request_at_all(document: object) -> None:
     assert "cluster" in refusal(document)

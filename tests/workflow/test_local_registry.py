@@ -156,6 +156,19 @@ def test_what_a_target_does_not_take_goes_to_its_dead_letter_queue(cloud: Cloud,
     assert attributes["ERROR_CODE"] == "StateMachineDoesNotExist"
 
 
+def test_what_a_topic_does_not_take_goes_to_the_dead_letter_queue(cloud: Cloud, repository: str) -> None:
+    sqs, events = cloud.client("sqs"), cloud.client("events")
+    name = repository.replace("/", "-")
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    gone = f"arn:aws:sns:{cloud.region}:{cloud.account}:gone"
+    events.put_rule(Name=name, EventPattern=json.dumps({"detail": {"repository-name": [repository]}}))
+    events.put_targets(Rule=name, Targets=[{"Id": "gone", "Arn": gone, "DeadLetterConfig": {"Arn": arn}}])
+    images.push(cloud.client("ecr"), repository, "v1")
+    (message,) = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
+    assert message["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "RESOURCE_NOT_FOUND"
+
+
 def test_a_repository_is_made_once(cloud: Cloud, repository: str) -> None:
     ecr = cloud.client("ecr")
     images.push(ecr, repository, "v1")

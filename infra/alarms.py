@@ -1,0 +1,90 @@
+"""The alarms: what a person has to know of, although no one asked. docs/operating.md tells what to do for each.
+
+Each watches one metric, by its own name, and is quiet while there is no data: most metrics have none until it happens.
+https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.workflow import NOT_TOLD
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aws_cdk import aws_lambda as lambda_
+    from aws_cdk import aws_sns as sns
+    from aws_cdk import aws_sqs as sqs
+
+    from infra.machine import Machine
+    from infra.workflow import Step
+
+NAMESPACE = "ecs-deploy"
+# A step that AWS throttles is tried again, and about nine times within five minutes while it goes on.
+PERIOD, ERRORS_THAT_LAST = Duration.minutes(5), 5
+
+
+class Alarms(Construct):
+    """The alarms, which are published to the topics."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        workflow: Machine,
+        functions: Mapping[Step, lambda_.Function],
+        dead_letters: Mapping[str, sqs.Queue],
+        topics: Sequence[sns.Topic],
+    ) -> None:
+        super().__init__(scope, "Alarms")
+        self.alarms: list[cloudwatch.Alarm] = []
+        self._topics = topics
+        machine = workflow.machine
+        self._alarm("ExecutionsFailed", machine.metric_failed(), "A deployment failed or was refused")
+        self._alarm("ExecutionsTimedOut", machine.metric_timed_out(), "An execution ran for days and was ended")
+        self._alarm("ExecutionsAborted", machine.metric_aborted(), "An execution was stopped")
+        overdue = cloudwatch.Metric(namespace=NAMESPACE, metric_name="Overdue", dimensions_map={"service": NAMESPACE})
+        self._alarm("Overdue", overdue, "An execution runs longer than its timeout allows")
+        not_told = logs.MetricFilter(
+            self,
+            "Filter",
+            log_group=workflow.log_group,
+            # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+            filter_pattern=logs.FilterPattern.literal(
+                f'{{ ($.type = "ChoiceStateEntered") && ($.details.name = "{NOT_TOLD}") }}'
+            ),
+            metric_namespace=NAMESPACE,
+            metric_name=NOT_TOLD,
+            metric_value="1",
+        )
+        self._alarm(NOT_TOLD, not_told.metric(), "EventBridge did not take the event of an execution")
+        for name, queue in dead_letters.items():
+            visible = queue.metric_approximate_number_of_messages_visible()
+            self._alarm(f"{name}DeadLetters", visible, "Events or notices could not be delivered", statistic="Maximum")
+        for step, function in functions.items():
+            for kind, metric in (("Errors", function.metric_errors()), ("Throttles", function.metric_throttles())):
+                said = f"The function {step.state} has {kind.lower()} that last"
+                self._alarm(f"{step.state}{kind}", metric, said, threshold=ERRORS_THAT_LAST)
+
+    def _alarm(
+        self, name: str, metric: cloudwatch.Metric, what: str, *, threshold: int = 1, statistic: str = "Sum"
+    ) -> None:
+        alarm = cloudwatch.Alarm(
+            self,
+            name,
+            alarm_name=f"{Stack.of(self).stack_name}-{name}",
+            alarm_description=f"ecs-deploy: {what}. What to do stands in docs/operating.md, under {name}.",
+            metric=metric.with_(period=PERIOD, statistic=statistic),
+            threshold=threshold,
+            evaluation_periods=1,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        alarm.add_alarm_action(*(actions.SnsAction(topic) for topic in self._topics))
+        self.alarms.append(alarm)
