@@ -111,7 +111,8 @@ def outcome(case: Case, answer: Answer, now: datetime) -> Detail:
         "rolledBack": cause.get("rolledBack"),
         "requestedAt": case.requested_at,
         "startedAt": case.started_at,
-        "seconds": case.seconds(now),
+        # What the output says: it was made a moment before.
+        "seconds": answer.get("outcome", {}).get("seconds", case.seconds(now)),
         "leadTime": case.lead_time(now) if name == Outcome.DEPLOYED else None,
     }
 
