@@ -1,7 +1,8 @@
-"""The functions behind the workflow's steps: each with a role and a log group of its own."""
+"""The functions: those behind the workflow's steps, and the sweep; each with a role and a log group of its own."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_cdk import Duration, RemovalPolicy
@@ -16,7 +17,7 @@ from infra.context import LogLevel
 from infra.workflow import FUNCTION_TIMEOUT, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from infra.claims import Claims
     from infra.targets import Target
@@ -32,55 +33,83 @@ _LAMBDA_LEVELS = {
 }
 
 
-class StepFunction(Construct):
-    """The function of one step."""
+@dataclass(frozen=True)
+class Package:
+    """What all functions share: the asset, and the level they log at."""
+
+    asset: lambda_.Code
+    log_level: LogLevel
+
+
+class Function(Construct):
+    """A function that may do what the documents of `allowed` say, of which the first is its role's own policy."""
 
     def __init__(
         self,
         scope: Construct,
-        step: Step,
+        name: str,
         *,
-        code: lambda_.Code,
-        targets: Sequence[Target],
-        log_level: LogLevel,
-        claims: Claims | None = None,
+        module: str,
+        doing: str,
+        package: Package,
+        timeout: Duration,
+        environment: Mapping[str, str],
+        allowed: Sequence[Sequence[iam.PolicyStatement]],
     ) -> None:
-        super().__init__(scope, step.state)
+        super().__init__(scope, name)
         log_group = logs.LogGroup(self, "Logs", retention=LOG_RETENTION, removal_policy=RemovalPolicy.DESTROY)
-        self.role = _role(self, step, targets, log_group, claims.statements if claims else [])
+        self.role = _role(self, doing, log_group, allowed)
         self.function = lambda_.Function(
             self,
             "Function",
-            description=f"ecs-deploy: {step.doing}",
+            description=f"ecs-deploy: {doing}",
             runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
-            code=code,
-            handler=step.handler,
+            code=package.asset,
+            handler=f"ecs_deploy.{module}.handler",
             # The role below is complete; CDK would add a policy of its own for tracing.
             role=self.role.without_policy_updates(),
             # Memory buys a share of a CPU, and a cold start is spent on importing the SDK:
             # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
             memory_size=512,
-            timeout=Duration.seconds(FUNCTION_TIMEOUT),
+            timeout=timeout,
             tracing=lambda_.Tracing.ACTIVE,
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,
-            application_log_level_v2=_LAMBDA_LEVELS[log_level],
-            environment={
-                "POWERTOOLS_LOG_LEVEL": log_level,
-                **({CLAIMS: claims.machine.state_machine_arn} if claims else {}),
-            },
+            application_log_level_v2=_LAMBDA_LEVELS[package.log_level],
+            environment={"POWERTOOLS_LOG_LEVEL": package.log_level, **environment},
         )
+
+
+def step_function(
+    scope: Construct,
+    step: Step,
+    *,
+    package: Package,
+    targets: Sequence[Target],
+    claims: Claims | None = None,
+) -> Function:
+    """The function of one step; with `claims` it may claim events."""
+    first, *others = permissions.documents(permissions.named(step, targets))
+    return Function(
+        scope,
+        step.state,
+        module=step.module,
+        doing=step.doing,
+        package=package,
+        timeout=Duration.seconds(FUNCTION_TIMEOUT),
+        environment={CLAIMS: claims.machine.state_machine_arn} if claims else {},
+        allowed=[[*permissions.fixed(step), *(claims.statements if claims else []), *first], *others],
+    )
 
 
 def _role(
     scope: Construct,
-    step: Step,
-    targets: Sequence[Target],
+    doing: str,
     log_group: logs.LogGroup,
-    claiming: Sequence[iam.PolicyStatement],
+    allowed: Sequence[Sequence[iam.PolicyStatement]],
 ) -> iam.Role:
-    first, *others = permissions.documents(permissions.named(step, targets))
+    first, *others = allowed
     observe = [
         iam.PolicyStatement(actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group.log_group_arn]),
         iam.PolicyStatement(actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"], resources=["*"]),
@@ -88,15 +117,11 @@ def _role(
     return iam.Role(
         scope,
         "Role",
-        description=f"ecs-deploy: {step.doing}",
+        description=f"ecs-deploy: {doing}",
         assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-        inline_policies={
-            "Step": iam.PolicyDocument(
-                statements=[*permissions.fixed(step), *claiming, *first, *observe], minimize=False
-            )
-        },
+        inline_policies={"Step": iam.PolicyDocument(statements=[*first, *observe], minimize=False)},
         managed_policies=[
-            iam.ManagedPolicy(scope, f"MoreTargets{number}", statements=statements)
-            for number, statements in enumerate(others, start=1)
+            iam.ManagedPolicy(scope, f"MoreTargets{number}", statements=document)
+            for number, document in enumerate(others, start=1)
         ],
     )

@@ -62,7 +62,7 @@ class Grant:
 
 def fixed(step: Step) -> list[PolicyStatement]:
     """The statements of a step that no target changes."""
-    describe = PolicyStatement(actions=["ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"], resources=["*"])
+    describe = _revisions()
     revisions = f"arn:{Aws.PARTITION}:ecs:{Aws.REGION}:{Aws.ACCOUNT_ID}:task-definition/*"
     # On a revision that is there already, the deployer's own tags are all that may be written.
     mark = PolicyStatement(
@@ -91,6 +91,17 @@ def fixed(step: Step) -> list[PolicyStatement]:
         POLL: [describe, mark, PolicyStatement(actions=["logs:GetLogEvents"], resources=[log_streams])],
     }
     return statements[step]
+
+
+def of_a_sweep(machine: str, targets: Sequence[Target]) -> list[list[PolicyStatement]]:
+    """The documents of the sweep, which looks at the targets and starts the state machine with the ARN `machine`."""
+    services = _unique(f"service/{target.cluster}/{target.service}" for target in targets)
+    repositories = _unique(f"repository/{target.repository}" for target in targets)
+    first, *others = documents(
+        [Grant(("ecr:DescribeImages",), repositories), Grant(("ecs:DescribeServices",), services)]
+    )
+    start = PolicyStatement(actions=["states:StartExecution", "states:DescribeStateMachine"], resources=[machine])
+    return [[_revisions(), start, *first], *others]
 
 
 def named(step: Step, targets: Sequence[Target]) -> list[Grant]:
@@ -133,6 +144,10 @@ def documents(grants: Iterable[Grant]) -> list[list[PolicyStatement]]:
             f"but a role holds {GREATEST_NUMBER_OF_DOCUMENTS} of them. Take some of the targets out."
         )
     return [[grant.statement(arns) for grant, arns in document.items()] for document in packed]
+
+
+def _revisions() -> PolicyStatement:
+    return PolicyStatement(actions=["ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"], resources=["*"])
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

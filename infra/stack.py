@@ -11,9 +11,10 @@ from infra import asset, checks
 from infra.alarms import Alarms
 from infra.claims import Claims
 from infra.dashboard import Dashboard
-from infra.functions import StepFunction
+from infra.functions import Package, step_function
 from infra.machine import Machine
 from infra.notices import Notices
+from infra.sweep import Sweep, groups
 from infra.triggers import Triggers
 from infra.workflow import REGISTER, STEPS
 
@@ -38,15 +39,14 @@ class EcsDeploy(Stack):
         super().__init__(
             scope, "EcsDeploy", description="ecs-deploy: push an image to ECR, and the ECS services that use it run it"
         )
-        code = lambda_.Code.from_asset(str(asset.build()))
+        package = Package(lambda_.Code.from_asset(str(asset.build())), log_level)
         claims = Claims(self)
         steps = {
-            step: StepFunction(
+            step: step_function(
                 self,
                 step,
-                code=code,
+                package=package,
                 targets=targets,
-                log_level=log_level,
                 claims=claims if step is REGISTER else None,
             )
             for step in STEPS
@@ -54,15 +54,21 @@ class EcsDeploy(Stack):
         functions = {step: made.function for step, made in steps.items()}
         workflow = Machine(self, functions)
         triggers = Triggers(self, workflow.machine, targets)
+        swept = groups(targets)
+        sweep = Sweep(self, workflow.machine, swept, package) if swept else None
         notices = None if notify is None else Notices(self, workflow.machine, notify)
         dead_letters = {"Triggers": triggers.dead_letters, **({"Notices": notices.dead_letters} if notices else {})}
         alarms = Alarms(self, workflow, functions, dead_letters, notices.topics if notices else [])
+        if sweep:
+            alarms.watch_sweep(sweep.function)
         dashboard = Dashboard(self, workflow, functions, dead_letters, alarms.alarms)
 
         self.machine = workflow.machine
         CfnOutput(self, "StateMachineArn", value=workflow.machine.state_machine_arn)
         for step, made in steps.items():
             CfnOutput(self, step.placeholder, value=made.function.function_name)
+        if sweep:
+            CfnOutput(self, "SweepFunction", value=sweep.function.function_name)
         CfnOutput(self, "DeadLetterQueueUrl", value=triggers.dead_letters.queue_url)
         CfnOutput(self, "DashboardName", value=dashboard.dashboard.dashboard_name)
         if notices:
@@ -71,3 +77,5 @@ class EcsDeploy(Stack):
             if notices.chat:
                 CfnOutput(self, "ChatTopicArn", value=notices.chat.topic_arn)
         checks.acknowledge(steps, claims, workflow, dead_letters.values(), targets)
+        if sweep:
+            checks.acknowledge_sweep(sweep.role)

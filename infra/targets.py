@@ -29,6 +29,9 @@ GREATEST_NUMBER = 300
 EVERY_TAG = ("*",)
 DEFAULT_TIMEOUT = 600
 SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 10, 86_400
+DEFAULT_SWEEP = "1 hour"
+MOST_OFTEN_SWEPT = 5
+"""Minutes: the time that a sweep may take."""
 
 _ECS_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _REPOSITORY = re.compile(
@@ -36,11 +39,17 @@ _REPOSITORY = re.compile(
 )
 _TAG = re.compile(r"(?!.*\*\*)[A-Za-z0-9_.*-]{1,128}")
 _TAGS_LENGTH = 1_400
+# At most a year: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
+_RATE = re.compile(r"(?=[0-9]{1,3} )(?P<number>[1-9][0-9]*) (?P<unit>minute|hour|day)s?")
+_MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 
 
 @dataclass(frozen=True)
 class Target:
-    """One entry of `targets`. Without a `repository` no push starts it; `timeout` is in seconds."""
+    """One entry of `targets`. Without a `repository` no push starts it; `timeout` is in seconds.
+
+    `sweep` is the minutes from one look for missed pushes to the next; None where nobody looks.
+    """
 
     cluster: str
     service: str
@@ -49,6 +58,7 @@ class Target:
     timeout: int = DEFAULT_TIMEOUT
     rollback: bool = True
     container: str | None = None
+    sweep: int | None = None
 
 
 def parse(value: object) -> tuple[Target, ...]:
@@ -64,7 +74,9 @@ def parse(value: object) -> tuple[Target, ...]:
         problems += [f"cdk.json, targets[{index}]{problem}" for problem in found]
         if found or not isinstance(entry, dict):
             continue
-        target = Target(**{**entry, "tags": tuple(entry.get("tags", EVERY_TAG))})
+        sweep = entry.get("sweep", DEFAULT_SWEEP) if "repository" in entry else None
+        read = {"tags": tuple(entry.get("tags", EVERY_TAG)), "sweep": _minutes(sweep) if sweep else None}
+        target = Target(**{**entry, **read})
         if target in targets:
             problems.append(f"cdk.json, targets[{index}]: says the same as targets[{targets.index(target)}].")
         targets.append(target)
@@ -103,8 +115,10 @@ def _problems(entry: object) -> list[str]:
             problems.append(f".{key}: is not a key of a target; the keys are {', '.join(_RULES)}.")
         elif said := _RULES[key](value):
             problems.append(f".{key}: {said}, but is {value!r}.")
-    if "tags" in entry and "repository" not in entry:
-        problems.append(".tags: has no meaning without repository.")
+    meaningless = ["tags"] if "tags" in entry else []
+    meaningless += ["sweep"] if entry.get("sweep") is not None else []
+    if "repository" not in entry:
+        problems += [f".{key}: has no meaning without repository." for key in meaningless]
     return problems
 
 
@@ -140,6 +154,17 @@ def _rollback(value: object) -> str | None:
     return None if isinstance(value, bool) else "must be true or false"
 
 
+def _sweep(value: object) -> str | None:
+    valid = value is None or (isinstance(value, str) and (_minutes(value) or 0) >= MOST_OFTEN_SWEPT)
+    return None if valid else 'must be a rate of 5 minutes or more, such as "30 minutes", "1 hour" or "2 days", or null'
+
+
+def _minutes(rate: str) -> int | None:
+    """The minutes of a rate; None if it is none."""
+    found = _RATE.fullmatch(rate)
+    return int(found["number"]) * _MINUTES[found["unit"]] if found else None
+
+
 _RULES: dict[str, Callable[[object], str | None]] = {
     "repository": _repository,
     "tags": _tags,
@@ -148,4 +173,5 @@ _RULES: dict[str, Callable[[object], str | None]] = {
     "timeout": _timeout,
     "rollback": _rollback,
     "container": _ecs_name,
+    "sweep": _sweep,
 }

@@ -135,16 +135,28 @@ def pattern(target: Target) -> dict[str, Any]:
     }
 
 
-def request_template(target: Target) -> str:
-    """The request for a target, as an EventBridge input template with the variables of `EVENT_PATHS`."""
-    registry = f"{Aws.ACCOUNT_ID}.dkr.ecr.{Aws.REGION}.{Aws.URL_SUFFIX}"
-    request = {
+def request_without_tag(target: Target) -> dict[str, Any]:
+    """What a push asks for a target, but for the push."""
+    return {
         "cluster": target.cluster,
         "service": target.service,
-        "image": f"{registry}/{target.repository}:<tag>",
+        "image": image_of(target),
         "timeout": target.timeout,
         "rollback": target.rollback,
         **({"container": target.container} if target.container else {}),
+    }
+
+
+def image_of(target: Target) -> str:
+    """The image of a target's repository, without a tag."""
+    return f"{Aws.ACCOUNT_ID}.dkr.ecr.{Aws.REGION}.{Aws.URL_SUFFIX}/{target.repository}"
+
+
+def request_template(target: Target) -> str:
+    """The request for a target, as an EventBridge input template with the variables of `EVENT_PATHS`."""
+    request = {
+        **request_without_tag(target),
+        "image": f"{image_of(target)}:<tag>",
         "push": {
             "id": "<id>",
             "time": "<time>",

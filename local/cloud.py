@@ -151,7 +151,7 @@ class LocalCloud:
             account=account,
             credentials={"accessKeyId": account, "secretAccessKey": environment.SECRET},
             stateMachine=outputs["StateMachineArn"],
-            functions={name: outputs[output] for name, output in stack.FUNCTIONS.items()},
+            functions={name: outputs[output] for name, output in stack.FUNCTIONS.items() if output in outputs},
             registry=f"{account}.dkr.ecr.{environment.REGION}.amazonaws.com",
             pid=os.getpid(),
             outputs=outputs,

@@ -18,6 +18,7 @@ FUNCTIONS = {
     "register_task_definition": "RegisterTaskDefinitionFunction",
     "update_service": "UpdateServiceFunction",
     "poll_stability": "PollStabilityFunction",
+    "sweep": "SweepFunction",
 }
 
 

@@ -18,6 +18,7 @@ from ecs_deploy.model import (
     Progress,
     Proof,
     Service,
+    deployment_tag,
     proof_tag,
     seconds_tag,
     short,
@@ -147,12 +148,20 @@ def proof(progress: Progress, verdict: Verdict, service: Service, now: datetime)
         return {}
     if verdict.finding == Finding.ECS_ROLLED_BACK and not service.rolls_back_itself:
         return {}
-    if is_failure(verdict):
-        return proof_tag(Proof.FAILED, progress.target)
-    if verdict.finding != Finding.STABLE:
+    if verdict.finding != Finding.STABLE and not is_failure(verdict):
         return {}
+    by = deployment_tag(service) if service.in_use == progress.target else {}
+    if is_failure(verdict):
+        return {**proof_tag(Proof.FAILED, progress.target), **by}
     took = seconds_tag(progress.rhythm, progress.elapsed(now)) if progress.phase == Phase.DEPLOYING else {}
-    return {**proof_tag(Proof.STABLE, progress.target), **took}
+    return {**proof_tag(Proof.STABLE, progress.target), **took, **by}
+
+
+def has_returned(progress: Progress, verdict: Verdict, service: Service) -> bool:
+    """Whether the deployer, or ECS by itself, has brought back a revision that earns no proof by that."""
+    if progress.phase == Phase.ROLLING_BACK and progress.target == progress.replaced:
+        return verdict.finding == Finding.STABLE
+    return verdict.finding == Finding.ECS_ROLLED_BACK and service.rolls_back_itself
 
 
 def needs_fallbacks(progress: Progress, verdict: Verdict) -> bool:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import ClientError, HTTPClientError
 
-from ecs_deploy.aws import ONE_TRY, service_not_found, translated
+from ecs_deploy.aws import ONE_TRY, code_of, service_not_found, translated
 from ecs_deploy.errors import ImageNotFound
+from ecs_deploy.missed import Image
 from ecs_deploy.model import Marks, Proof, Service, ServiceDeployment, Task, family, is_proven, number
 
 if TYPE_CHECKING:
@@ -231,6 +232,28 @@ def require_image(image: "ImageReference") -> None:
         raise translated(error) from error
     if not found:
         raise ImageNotFound(f"There is no image {image} in ECR. Push it, or correct the repository and the tag.")
+
+
+def tagged_images(repository: str) -> list[Image]:
+    """The images of a repository of this account that have a tag; none where there is no such repository.
+
+    Raises `AccessDenied`, `AwsUnavailable`, `DeploymentFailed`.
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
+    """
+    pages = connect_ecr().get_paginator("describe_images")
+    try:
+        found = [
+            each
+            for page in pages.paginate(
+                repositoryName=repository, filter={"tagStatus": "TAGGED"}, PaginationConfig={"PageSize": 1000}
+            )
+            for each in page["imageDetails"]
+        ]
+    except (ClientError, HTTPClientError) as error:
+        if code_of(error) in _NO_SUCH_IMAGE:
+            return []
+        raise translated(error) from error
+    return [Image(each["imageDigest"], tuple(each.get("imageTags", ())), each["imagePushedAt"]) for each in found]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Executions of Step Functions as claims: of two that ask for the same name, one gets it.
+"""Executions of Step Functions, and their names as claims: of two that ask for the same name, one gets it.
 
 EventBridge delivers an event at least once, so two executions may be asked for the same push at the same moment. No
 reading and writing of tags can tell for sure which was first. The name of an execution can: StartExecution gives it to
@@ -8,8 +8,10 @@ https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecutio
 """
 
 import json
+from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.exceptions import ClientError, HTTPClientError
@@ -34,6 +36,31 @@ def claim(machine: str, name: str, execution: str) -> str:
             return _owner(f"{machine.replace(':stateMachine:', ':execution:')}:{name}")
         raise translated(error) from error
     return execution
+
+
+def start(machine: str, name: str, request: Mapping[str, Any]) -> str | None:
+    """Start an execution of the state machine `machine` with a request, and answer its ARN; None if the name is taken.
+
+    Raises `AccessDenied`, `AwsUnavailable`, `DeploymentFailed`.
+    """
+    try:
+        started = connect().start_execution(stateMachineArn=machine, name=name, input=json.dumps(request))
+    except (ClientError, HTTPClientError) as error:
+        if code_of(error) == "ExecutionAlreadyExists":
+            return None
+        raise translated(error) from error
+    return started["executionArn"]
+
+
+def created_at(machine: str) -> datetime:
+    """When the state machine was created. Raises `AccessDenied`, `AwsUnavailable`, `DeploymentFailed`.
+
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeStateMachine.html
+    """
+    try:
+        return connect().describe_state_machine(stateMachineArn=machine)["creationDate"]
+    except (ClientError, HTTPClientError) as error:
+        raise translated(error) from error
 
 
 def _owner(arn: str) -> str:

@@ -1,12 +1,13 @@
 """The revisions of a family as a memory: what was asked for, and what was stable, by the tags the deployer left."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ecs_deploy import ecs
 from ecs_deploy.ecs import TaskDefinition
 from ecs_deploy.errors import DeploymentFailed, NothingToRevertTo
-from ecs_deploy.model import Marks, Progress, Proof, Service, family, instant, is_proven, short
+from ecs_deploy.model import Marks, Progress, Proof, Service, brought_in, family, instant, is_proven, short
 from ecs_deploy.order import concern_the_same, is_newer, rank
 from ecs_deploy.task_definition import images
 
@@ -130,6 +131,43 @@ def in_use_since(service: Service, in_use: TaskDefinition) -> datetime:
         return in_use.marks.requested_at - _CLOCKS_DIFFER
     created_at = service.primary.created_at if service.is_rolling else None
     return created_at or in_use.registered_at
+
+
+def asked_for_at(service: Service, in_use: TaskDefinition, containers: Collection[str]) -> datetime | None:
+    """When it was asked for that the service runs what it does in these containers; None where nobody can tell.
+
+    If the deployer brought it in, that is the time of the push or of the request, of the revision that changed these
+    containers last. If somebody else did, it is when ECS made the deployment.
+    """
+    if in_use.marks is None or not brought_in(service, in_use.tags):
+        return service.primary.created_at if service.is_rolling else None
+    mine = replace(in_use.marks, containers=tuple(containers))
+    for each in _itself_and_before(in_use):
+        if each.marks is None:
+            return each.registered_at
+        if each.marks.service == mine.service and concern_the_same(each.marks, mine):
+            return each.marks.requested_at
+    return in_use.marks.requested_at
+
+
+def was_asked_for(
+    digest: str, pushed_at: datetime, service: Service, in_use: TaskDefinition, containers: Collection[str]
+) -> bool:
+    """Whether a revision was registered for the push of an image, or runs that image, be it good or bad."""
+    since = registered_since(in_use.arn, pushed_at - _CLOCKS_DIFFER)
+    return any(
+        each.marks
+        and each.marks.digest == digest
+        and each.marks.service == f"{service.cluster}/{service.name}"
+        and concern_the_same(each.marks, replace(each.marks, containers=tuple(containers)))
+        for each in (in_use, *since)
+    )
+
+
+def _itself_and_before(revision: TaskDefinition) -> Iterator[TaskDefinition]:
+    yield revision
+    for arn in ecs.revisions_before(revision.arn, _MOST_REVISIONS):
+        yield ecs.describe_task_definition(arn)
 
 
 def broken_since(service: Service, in_use: TaskDefinition) -> str:

@@ -165,6 +165,12 @@ class Service:
         return self.primary.revision if self.is_rolling else self.revision
 
     @property
+    def deployment(self) -> str:
+        """The id of the deployment that brings in, or brought in, what is in use; empty where ECS does not tell."""
+        name = self.primary.id if self.is_rolling else self.service_deployment
+        return name.rpartition("/")[2]
+
+    @property
     def primary(self) -> Deployment:
         """The deployment that new tasks are started from; every active service that rolls has one."""
         return next(each for each in self.deployments if each.status == "PRIMARY")
@@ -242,6 +248,9 @@ class Proof(StrEnum):
 
 _PROOF_TAG = "ecs-deploy:proof"
 _SECONDS_TAG = "ecs-deploy:seconds"
+_DEPLOYMENT_TAG = "ecs-deploy:deployment"
+TAGS_OF_AN_END = (_PROOF_TAG, _SECONDS_TAG, _DEPLOYMENT_TAG)
+"""The tags that a revision may earn when its rollout has ended."""
 
 
 def proof_tag(proof: Proof, revision: str) -> dict[str, str]:
@@ -267,6 +276,20 @@ def rhythm_of(revision: str, tags: Mapping[str, str]) -> Rhythm:
     return Rhythm.remembered(tags.get(_SECONDS_TAG, "")) if is_proven(Proof.STABLE, revision, tags) else Rhythm()
 
 
+def deployment_tag(service: Service) -> dict[str, str]:
+    """The tag that says of the revision in use which deployment brought it in, the last time that the deployer did.
+
+    Where ECS tells of another one, somebody else has decided what the service runs.
+    """
+    return {_DEPLOYMENT_TAG: service.deployment} if service.deployment else {}
+
+
+def brought_in(service: Service, tags: Mapping[str, str]) -> bool:
+    """Whether the deployer brought in what is in use, by what the tags of that revision tell."""
+    tag = deployment_tag(service)
+    return bool(tag) and tag.items() <= tags.items()
+
+
 def short(revision: str) -> str:
     """``family:number`` of a revision's ARN."""
     return revision.rpartition("/")[2]
@@ -283,7 +306,10 @@ def number(revision: str) -> int:
 
 
 EVERY_CONTAINER = ("*",)
+SWEEP = "sweep-"
+"""What the request of a sweep begins with; the id of an event does not."""
 _CONTAINERS_TAG = "ecs-deploy:containers"
+_DIGEST_TAG = "ecs-deploy:digest"
 _LONGEST_TAG_VALUE = 256
 
 
@@ -292,6 +318,7 @@ class Marks:
     """What the deployer remembers, as tags on the revision it registered.
 
     `containers` are those that the request changed; whoever deploys a whole revision changes `EVERY_CONTAINER`.
+    `digest` is that of the image which was pushed, where a push asked for it.
     """
 
     service: str
@@ -301,6 +328,7 @@ class Marks:
     started_at: datetime
     replaces: str
     containers: tuple[str, ...] = EVERY_CONTAINER
+    digest: str = ""
 
     def as_tags(self) -> dict[str, str]:
         return {
@@ -311,7 +339,13 @@ class Marks:
             "ecs-deploy:started-at": instant(self.started_at),
             "ecs-deploy:replaces": self.replaces,
             _CONTAINERS_TAG: self._containers_tag,
+            **({_DIGEST_TAG: self.digest} if self.digest else {}),
         }
+
+    @property
+    def is_of_a_sweep(self) -> bool:
+        """Whether a sweep has asked, for a push whose event was missed."""
+        return self.request.startswith(SWEEP)
 
     @property
     def _containers_tag(self) -> str:
@@ -335,6 +369,7 @@ class Marks:
                 datetime.fromisoformat(tags["ecs-deploy:started-at"]),
                 tags["ecs-deploy:replaces"],
                 tuple(tags.get(_CONTAINERS_TAG, "").split()) or EVERY_CONTAINER,
+                tags.get(_DIGEST_TAG, ""),
             )
         except (KeyError, ValueError):
             return None

@@ -18,6 +18,15 @@ def concern_the_same(one: Marks, other: Marks) -> bool:
     return EVERY_CONTAINER in {one.containers, other.containers} or bool({*one.containers} & {*other.containers})
 
 
+def are_one_push(mine: Marks, theirs: Marks) -> bool:
+    """Whether a sweep and an event that came after all have asked for one and the same push."""
+    if theirs.execution == mine.execution or not concern_the_same(mine, theirs):
+        return False
+    swept = mine.is_of_a_sweep or theirs.is_of_a_sweep
+    # A later push of the same image is another one.
+    return swept and "" != mine.digest == theirs.digest and mine.requested_at <= theirs.started_at
+
+
 def rank(marks: Marks) -> tuple[datetime, datetime, str]:
     """What the order goes by."""
     return marks.requested_at, marks.started_at, marks.execution

@@ -8,7 +8,7 @@ from ecs_deploy.course import Answer
 from ecs_deploy.errors import AwsUnavailable, DeployError, ServiceNotFound
 from ecs_deploy.evidence import explain
 from ecs_deploy.history import fallbacks, find, newer
-from ecs_deploy.model import Explanation, Phase, Progress, Service, family, number
+from ecs_deploy.model import Explanation, Phase, Progress, Service, deployment_tag, family, number
 from ecs_deploy.order import is_newer
 from ecs_deploy.request import Home
 from ecs_deploy.task_definition import differ_elsewhere, images
@@ -36,6 +36,8 @@ def handler(event: shell.Event, _home: Home) -> Answer:
     said = verdict.reason or progress.reason or "the service gives no reason"
     explanation = explain(progress, service, said) if course.is_failure(verdict) else _NOTHING_TO_EXPLAIN
     _mark(progress.target, course.proof(progress, verdict, service, shell.now()))
+    if course.has_returned(progress, verdict, service):
+        _mark_return(service)
     others = _fallbacks(progress) if course.needs_fallbacks(progress, verdict) else []
     if progress.phase == Phase.ROLLING_BACK and verdict.finding == Finding.STABLE and _failed_with_its_base(progress):
         shell.logger.info("Starts anew, since the revision before failed by itself", base=progress.base)
@@ -135,6 +137,13 @@ def _judge(progress: Progress, service: Service) -> tuple[Progress, Verdict]:
     if seen is None or not is_ours(seen, followed=progress.deployment, revision=progress.target, updated_at=at):
         return progress, judge_before_ours(now - at)
     return progress.following(seen.arn), judge_shift(service, seen, overdue=now >= progress.deadline)
+
+
+def _mark_return(service: Service) -> None:
+    """Note that no person decided what the service runs now. What the deployer did not register stays as it is."""
+    there = find(service.in_use)
+    if there and there.marks:
+        _mark(there.arn, deployment_tag(service))
 
 
 def _mark(revision: str, tags: dict[str, str]) -> None:

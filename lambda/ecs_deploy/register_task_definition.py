@@ -11,6 +11,7 @@ from ecs_deploy.ecs import TaskDefinition
 from ecs_deploy.errors import DeploymentFailed, InvalidRequest
 from ecs_deploy.history import broken_since, in_use_since, newest_stable_before, own, supersedes, to_return_to
 from ecs_deploy.model import EVERY_CONTAINER, Marks, Progress, Service, instant, rhythm_of, short, tag_value
+from ecs_deploy.order import are_one_push
 from ecs_deploy.registry import Ecr, ecr
 from ecs_deploy.request import Home, NewImage, OldRevision, Request, Revert, parse
 from ecs_deploy.support import require_supported
@@ -46,6 +47,7 @@ class Job:
             started_at=self.started_at,
             replaces=to_return_to(self.service, self.in_use),
             containers=containers,
+            digest=tag_value(push.digest) if push else "",
         )
 
 
@@ -78,6 +80,10 @@ def _deploy(job: Job, wanted: NewImage, home: Home) -> Answer:
         ecs.require_image(change.image)
     if owner := _claimed_by_another(job, marks, wanted.container):
         return _stand_down(job, Outcome.DUPLICATE, str(change.image), f"{owner} has the same event")
+    if job.in_use.marks and are_one_push(marks, job.in_use.marks):
+        return _stand_down(
+            job, Outcome.DUPLICATE, str(change.image), f"{job.in_use.marks.execution} brought in the same image"
+        )
     if not supersedes(job.in_use, marks):
         return _update(job, marks, _registered(job, marks, change), str(change.image))
     if not job.service.is_rolling_out:

@@ -30,10 +30,11 @@ _MOST_UNKNOWN_KEYS = 20
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """The image push that asked for the deployment: EventBridge's event id, and its time in UTC."""
+    """The image push that asked for the deployment: EventBridge's event id, its time in UTC, the image's digest."""
 
     id: str
     time: datetime
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +253,11 @@ class _Reader:
             return None
         wrong = list(_wrong_in_push(push))
         self.problems += wrong
-        return None if wrong else Push(push["id"], datetime.fromisoformat(push["time"]).astimezone(UTC))
+        return (
+            None
+            if wrong
+            else Push(push["id"], datetime.fromisoformat(push["time"]).astimezone(UTC), push.get("digest", ""))
+        )
 
 
 def _unknown(keys: set[str], prefix: str, what: str) -> Iterator[str]:

@@ -73,6 +73,11 @@ def claims() -> str:
     return os.environ["CLAIMS"]
 
 
+def machine() -> str:
+    """The ARN of the state machine that deploys."""
+    return os.environ["MACHINE"]
+
+
 def now() -> datetime:
     """The time, which only the shell asks for."""
     return datetime.now(UTC)
@@ -81,10 +86,10 @@ def now() -> datetime:
 def _tell_end(answer: Answer, progress: Progress | None) -> None:
     if answer["next"] == "succeed":
         logger.info("The execution succeeds", outcome=answer["outcome"], reasons=answer["reasons"])
-        _count(answer["outcome"]["outcome"])
+        count(answer["outcome"]["outcome"])
     else:
         logger.error("The execution fails", failure=answer["failure"])
-        _count(answer["failure"]["error"])
+        count(answer["failure"]["error"])
     if progress and (found := figures.figures(progress, answer, now())):
         # Only services that the roles cover come so far: the targets bound the values of this dimension.
         metrics.add_dimension("service", f"{progress.cluster}/{progress.service}")
@@ -101,9 +106,10 @@ def _tell_turn(before: Progress, after: Progress) -> None:
         logger.warning("Rolls back", revision=after.target, failed=after.revision, reason=after.failure.message)
     if figures.is_overdue(after, now()):
         logger.warning("Runs longer than its timeout allows", timeout=after.timeout, polls=after.polls)
-        _count("Overdue")
+        count("Overdue")
 
 
-def _count(what: str) -> None:
+def count(what: str) -> None:
+    """Count it in the metrics, under this name."""
     metrics.add_metric(what, MetricUnit.Count, 1)
     metrics.flush_metrics()

@@ -10,7 +10,7 @@ from typing import Any
 
 from ecs_deploy.errors import NoMatchingContainer, UnsupportedService
 from ecs_deploy.image import ImageReference, InvalidImageReference
-from ecs_deploy.model import EVERY_CONTAINER
+from ecs_deploy.model import EVERY_CONTAINER, TAGS_OF_AN_END
 
 # DescribeTaskDefinition answers these, RegisterTaskDefinition does not take them:
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html
@@ -90,8 +90,7 @@ def tags_for(tags: Mapping[str, str], marks: Mapping[str, str]) -> dict[str, str
     Raises `UnsupportedService` where both together are more than ECS takes.
     """
     kept = {key: value for key, value in tags.items() if not key.startswith((OWN_TAG_PREFIX, _RESERVED_TAG_PREFIX))}
-    # Two more are written when the revision has shown that it works: that, and how long its rollout took.
-    own = len(marks) + 2
+    own = len(marks) + len(TAGS_OF_AN_END)
     if len(kept) + own > MOST_TAGS:
         raise UnsupportedService(
             f"The task definition has {len(kept)} tags and the deployer needs {own} of the {MOST_TAGS} that ECS "

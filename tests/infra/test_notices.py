@@ -218,6 +218,8 @@ def test_alarms(told: dict[str, Any]) -> None:
     for queue in ("Triggers", "Notices"):
         dimension = by("QueueName", f"{{{queue}DeadLetters.QueueName}}")
         wanted[f"{queue}DeadLetters"] = ("AWS/SQS", "ApproximateNumberOfMessagesVisible", dimension, 1)
+    swept = by("FunctionName", "{SweepLookFunction}")
+    wanted["SweepFailed"] = ("AWS/Lambda", "AsyncEventsDropped", swept, 1)
     for step in STEPS:
         for kind in ("Errors", "Throttles"):
             dimension = by("FunctionName", f"{{{step.state}Function}}")

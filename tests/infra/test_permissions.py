@@ -138,6 +138,18 @@ def test_triggers(template: dict[str, Any]) -> None:
     assert role(template, "TriggersRole") == [(("states:StartExecution",), ("{WorkflowMachine}",), None)]
 
 
+def test_sweep(template: dict[str, Any]) -> None:
+    assert role(template, "SweepLookRole") == [
+        DESCRIBE,
+        (("states:StartExecution", "states:DescribeStateMachine"), ("{WorkflowMachine}",), None),
+        (("ecr:DescribeImages",), (f"{ECR}:repository/doorman",), None),
+        (("ecs:DescribeServices",), (DOORMAN,), None),
+        logs("SweepLook"),
+        XRAY,
+    ]
+    assert role(template, "SweepRole") == [(("lambda:InvokeFunction",), ("{SweepLookFunction.Arn}",), None)]
+
+
 def test_nobody_else_has_a_role(template: dict[str, Any]) -> None:
     roles = of_type(template, "AWS::IAM::Role")
     trusted = {
@@ -151,6 +163,8 @@ def test_nobody_else_has_a_role(template: dict[str, Any]) -> None:
         "WorkflowRole": "states.amazonaws.com",
         "ClaimsRole": "states.amazonaws.com",
         "TriggersRole": "events.amazonaws.com",
+        "SweepLookRole": "lambda.amazonaws.com",
+        "SweepRole": "scheduler.amazonaws.com",
     }
     assert not of_type(template, "AWS::IAM::ManagedPolicy")
 
@@ -199,6 +213,8 @@ def test_many_targets_are_all_listed(big: dict[str, Any]) -> None:
         ("UpdateService", "ecs:UpdateService"),
         ("PollStability", "ecs:DescribeServices"),
         ("RegisterTaskDefinition", "ecr:DescribeImages"),
+        ("SweepLook", "ecs:DescribeServices"),
+        ("SweepLook", "ecr:DescribeImages"),
     ):
         properties = of_type(big, "AWS::IAM::Role")[f"{state}Role"]
         attached = [resolve(arn).strip("{}") for arn in properties["ManagedPolicyArns"]]

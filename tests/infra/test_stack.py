@@ -39,9 +39,16 @@ def test_function(template: dict[str, Any], state: str) -> None:
     }
 
 
-def test_there_are_three_functions_of_one_asset(template: dict[str, Any]) -> None:
+def test_sweep(template: dict[str, Any]) -> None:
+    function = resolve(of_type(template, "AWS::Lambda::Function")["SweepLookFunction"])
+    assert function["Environment"]["Variables"] == {"POWERTOOLS_LOG_LEVEL": "INFO", "MACHINE": "{WorkflowMachine}"}
+    assert function["Handler"] == "ecs_deploy.sweep.handler"
+    assert function["Timeout"] == 300
+
+
+def test_all_functions_are_of_one_asset(template: dict[str, Any]) -> None:
     functions = of_type(template, "AWS::Lambda::Function")
-    assert sorted(functions) == sorted(f"{state}Function" for state in STATES)
+    assert sorted(functions) == sorted([*(f"{state}Function" for state in STATES), "SweepLookFunction"])
     assert len({json.dumps(function["Code"]) for function in functions.values()}) == 1
 
 
@@ -54,7 +61,7 @@ def test_lambda_lets_the_asked_log_level_through(level: LogLevel, application: s
 
 def test_the_handlers_are_there(template: dict[str, Any]) -> None:
     handlers = {function["Handler"] for function in of_type(template, "AWS::Lambda::Function").values()}
-    assert handlers == {step.handler for step in STEPS}
+    assert handlers == {"ecs_deploy.sweep.handler", *(step.handler for step in STEPS)}
     for handler in handlers:
         module, _, name = handler.rpartition(".")
         assert callable(getattr(importlib.import_module(module), name))
@@ -62,7 +69,7 @@ def test_the_handlers_are_there(template: dict[str, Any]) -> None:
 
 def test_every_log_ends(template: dict[str, Any]) -> None:
     groups = of_type(template, "AWS::Logs::LogGroup")
-    assert sorted(groups) == sorted([*(f"{state}Logs" for state in STATES), "WorkflowLogs"])
+    assert sorted(groups) == sorted([*(f"{state}Logs" for state in STATES), "SweepLookLogs", "WorkflowLogs"])
     assert {group["RetentionInDays"] for group in groups.values()} == {90}
     assert groups["WorkflowLogs"]["LogGroupName"] == "/aws/vendedlogs/states/EcsDeploy"
 
@@ -117,6 +124,7 @@ def test_outputs(template: dict[str, Any]) -> None:
         "RegisterTaskDefinitionFunction": "{RegisterTaskDefinitionFunction}",
         "UpdateServiceFunction": "{UpdateServiceFunction}",
         "PollStabilityFunction": "{PollStabilityFunction}",
+        "SweepFunction": "{SweepLookFunction}",
         "DeadLetterQueueUrl": "{TriggersDeadLetters}",
         "DashboardName": "{Dashboard}",
         "NoticesTopicArn": "{NoticesTopic}",

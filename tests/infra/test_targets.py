@@ -21,10 +21,30 @@ def test_defaults() -> None:
 
 
 def test_everything() -> None:
-    entry = {**PUSHED, "tags": ["v*", "latest"], "timeout": 10, "rollback": False, "container": "web"}
-    assert parse([entry]) == (
-        Target("production1", "doorman-service", "doorman", ("v*", "latest"), 10, rollback=False, container="web"),
+    said = {"tags": ["v*", "latest"], "timeout": 10, "rollback": False, "container": "web", "sweep": "2 days"}
+    (read,) = parse([{**PUSHED, **said}])
+    assert read == Target(
+        "production1", "doorman-service", "doorman", ("v*", "latest"), 10, rollback=False, container="web", sweep=2880
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "minutes"),
+    [
+        ({}, 60),
+        ({"sweep": "1 hour"}, 60),
+        ({"sweep": "5 minutes"}, 5),
+        ({"sweep": "90 minutes"}, 90),
+        ({"sweep": "1 day"}, 1440),
+        ({"sweep": None}, None),
+    ],
+)
+def test_the_rate_of_the_sweep(said: dict[str, Any], minutes: int | None) -> None:
+    assert [target.sweep for target in parse([PUSHED | said])] == [minutes]
+
+
+def test_what_no_push_deploys_is_not_swept() -> None:
+    assert [target.sweep for target in parse([GOOD, GOOD | {"service": "other", "sweep": None}])] == [None, None]
 
 
 def test_the_text_of_a_list_is_a_list() -> None:

@@ -149,6 +149,8 @@ class EcsModel:
         self.services: dict[tuple[str, str], Service] = {}
         self.clusters = {"production1"}
         self.images: set[tuple[str, str]] = set()
+        self.installed = clock.now()
+        self.pushed: dict[str, list[Document]] = {}
         self.behaviours: dict[str, Behaviour | Iterator[Behaviour]] = {}
         self.refused: set[str] = set()
         self.calls: list[tuple[str, Document]] = []
@@ -181,6 +183,14 @@ class EcsModel:
         self.services["production1", name] = service
         return service
 
+    def push_image(self, repository: str, digest: str, *tags: str) -> None:
+        """Push an image, whose tags leave the images that had them."""
+        others = self.pushed.setdefault(repository, [])
+        for each in others:
+            each["imageTags"] = [tag for tag in each["imageTags"] if tag not in tags]
+        others.append({"imageDigest": digest, "imageTags": list(tags), "imagePushedAt": self.clock.now().timestamp()})
+        self.images |= {(repository, name) for name in (digest, *tags)}
+
     def call(self, action: str, body: Document) -> Document:
         """Answer a request of the API; raises `AwsError`."""
         if self.records_calls:
@@ -204,6 +214,7 @@ class EcsModel:
             "GetLogEvents": self._get_log_events,
             "StartExecution": self._start_execution,
             "DescribeExecution": self._describe_execution,
+            "DescribeStateMachine": lambda _: {"creationDate": self.installed.timestamp()},
         }
         answer = handlers[action](body)
         self.after_call(action, body)
@@ -269,11 +280,22 @@ class EcsModel:
         return {"service": self._described(service)}
 
     def _describe_images(self, body: Document) -> Document:
+        if "imageIds" not in body:
+            if body["repositoryName"] not in self.pushed:
+                raise AwsError("RepositoryNotFoundException", "The repository does not exist in the registry.")
+            assert body["filter"] == {"tagStatus": "TAGGED"}
+            return self._page(body, [each for each in self.pushed[body["repositoryName"]] if each["imageTags"]])
         image = body["imageIds"][0]
         version = image.get("imageDigest") or image["imageTag"]
         if (body["repositoryName"], version) not in self.images:
             raise AwsError("ImageNotFoundException", "The image does not exist within the repository.")
         return {"imageDetails": [{"repositoryName": body["repositoryName"]}]}
+
+    def _page(self, body: Document, images: list[Document]) -> Document:
+        """A page of images, shorter than those of AWS."""
+        start = int(body.get("nextToken", 0))
+        end = start + min(body["maxResults"], 2)
+        return {"imageDetails": images[start:end], **({"nextToken": str(end)} if end < len(images) else {})}
 
     def _described_shift(self, service: Service) -> Document:
         """What differs where traffic is shifted: a service deployment, and nothing to read in the deployments."""

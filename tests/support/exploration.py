@@ -192,8 +192,13 @@ class World:
 
     def key(self) -> str:
         """Equal for worlds whose futures are equal."""
+        # Only the sweep asks which deployment brought a revision in.
         revisions = [
-            (each.document["containerDefinitions"], each.document["registeredAt"], each.tags)
+            (
+                each.document["containerDefinitions"],
+                each.document["registeredAt"],
+                [tag for tag in each.tags if tag["key"] != "ecs-deploy:deployment"],
+            )
             for family in self.model.families.values()
             for each in family
         ]

@@ -83,6 +83,8 @@ def test_what_the_deployer_remembers_stands_in_tags(model: EcsModel, service: Se
         "ecs-deploy:started-at": "2026-01-31T12:00:00.000Z",
         "ecs-deploy:replaces": end.output["replaced"],
         "ecs-deploy:containers": "app worker",
+        "ecs-deploy:digest": "sha256:x",
+        "ecs-deploy:deployment": service.primary.id.rpartition("/")[2],
         PROOF: "doorman:2 stable",
         "ecs-deploy:seconds": "4+5",
     }

@@ -121,5 +121,5 @@ def test_tags_go_along_but_marks_and_reserved_ones_are_new() -> None:
 
 
 def test_more_tags_than_ecs_takes_are_refused_before_anything_is_written() -> None:
-    with pytest.raises(UnsupportedService, match="of 3 or more"):
+    with pytest.raises(UnsupportedService, match="of 4 or more"):
         tags_for({f"k{n}": "v" for n in range(50)}, {"ecs-deploy:execution": "new"})
