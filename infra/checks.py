@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aws_cdk import Acknowledgment, App, Stack, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from infra.permissions import ANY_REPOSITORY, OF_A_CLUSTER
+from infra.permissions import ANY_REPOSITORY, ANY_ROLE, OF_A_CLUSTER
 from infra.workflow import POLL, REGISTER
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def acknowledge(
             )
     _wildcard(
         register,
-        "arn:<AWS::Partition>:iam::<AWS::AccountId>:role/*",
-        "A revision carries the roles of the one before, whatever they are. They can be passed to ECS tasks only.",
+        f"arn:<AWS::Partition>:iam::<AWS::AccountId>:{ANY_ROLE}",
+        "A target names no roles: a revision carries those of the one before. They can be passed to ECS tasks only.",
     )
     _wildcard(
         register,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from infra.targets import Target
 
 ANY_REPOSITORY = "repository/*"
+ANY_ROLE = "role/*"
 GREATEST_NUMBER_OF_DOCUMENTS = 11
 # Their ids come with each deployment. Only reads, so the cluster is near enough; every service would triple the policy.
 OF_A_CLUSTER: Mapping[str, Callable[[str], str]] = {
@@ -33,6 +34,9 @@ OF_A_CLUSTER: Mapping[str, Callable[[str], str]] = {
     "ecs:DescribeServiceRevisions": "service-revision/{}/*".format,
 }
 _DOCUMENT = 5_800
+_PASS_ROLE = ("iam:PassRole",)
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
+_TO_TASKS = {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
 # An ARN up to its name, of the longest partition and a long region, with its quotes and its comma.
 _ARN = 65
 
@@ -52,12 +56,14 @@ class Grant:
         if self.by_cluster:
             condition = {"ArnEquals": {"ecs:cluster": arns}}
             return PolicyStatement(actions=list(self.actions), resources=["*"], conditions=condition)
-        return PolicyStatement(actions=list(self.actions), resources=arns)
+        conditions = _TO_TASKS if self.actions == _PASS_ROLE else None
+        return PolicyStatement(actions=list(self.actions), resources=arns, conditions=conditions)
 
     @property
     def arn_prefix(self) -> str:
-        """Where the names live: this account, this region, the service of the actions."""
-        return f"arn:{Aws.PARTITION}:{self.actions[0].partition(':')[0]}:{Aws.REGION}:{Aws.ACCOUNT_ID}:"
+        """Where the names live: this account, the service of the actions, and this region if it knows regions."""
+        service = self.actions[0].partition(":")[0]
+        return f"arn:{Aws.PARTITION}:{service}:{'' if service == 'iam' else Aws.REGION}:{Aws.ACCOUNT_ID}:"
 
 
 def fixed(step: Step) -> list[PolicyStatement]:
@@ -80,11 +86,6 @@ def fixed(step: Step) -> list[PolicyStatement]:
                 actions=["ecs:TagResource"],
                 resources=[revisions],
                 conditions={"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}},
-            ),
-            PolicyStatement(
-                actions=["iam:PassRole"],
-                resources=[f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:role/*"],
-                conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
             ),
         ],
         UPDATE: [describe],
@@ -123,7 +124,18 @@ def named(step: Step, targets: Sequence[Target]) -> list[Grant]:
     repositories = _unique(f"repository/{target.repository or '*'}" for target in targets)
     if ANY_REPOSITORY in repositories:
         repositories = (ANY_REPOSITORY,)
-    return [Grant(("ecr:DescribeImages",), repositories), Grant(("ecs:DescribeServices",), services)]
+    return [
+        Grant(_PASS_ROLE, roles(targets)),
+        Grant(("ecr:DescribeImages",), repositories),
+        Grant(("ecs:DescribeServices",), services),
+    ]
+
+
+def roles(targets: Sequence[Target]) -> tuple[str, ...]:
+    """The roles that revisions may carry: any, once a target names none."""
+    if any(target.roles is None for target in targets):
+        return (ANY_ROLE,)
+    return _unique(f"role/{role}" for target in targets for role in target.roles or ())
 
 
 def documents(grants: Iterable[Grant]) -> list[list[PolicyStatement]]:

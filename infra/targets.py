@@ -8,6 +8,7 @@ CloudFormation after minutes, and because a name never has to be escaped in an A
 - clusters and services: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html
 - repositories: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
 - tags: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageIdentifier.html
+- roles: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 - wildcards: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
 """
 
@@ -39,6 +40,7 @@ _REPOSITORY = re.compile(
 )
 _TAG = re.compile(r"(?!.*\*\*)[A-Za-z0-9_.*-]{1,128}")
 _TAGS_LENGTH = 1_400
+_ROLE = re.compile(r"(?=.{1,576}\Z)(?:[\w+=,.@-]+/)*[\w+=,.@-]{1,64}", re.ASCII)
 # At most a year: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 _RATE = re.compile(r"(?=[0-9]{1,3} )(?P<number>[1-9][0-9]*) (?P<unit>minute|hour|day)s?")
 _MINUTES = {"minute": 1, "hour": 60, "day": 1440}
@@ -48,7 +50,8 @@ _MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 class Target:
     """One entry of `targets`. Without a `repository` no push starts it; `timeout` is in seconds.
 
-    `sweep` is the minutes from one look for missed pushes to the next; None where nobody looks.
+    `sweep` is the minutes from one look for missed pushes to the next; None where nobody looks. `roles` are the names,
+    with their paths, of the roles that its task definition may carry; None for any role of the account.
     """
 
     cluster: str
@@ -59,6 +62,7 @@ class Target:
     rollback: bool = True
     container: str | None = None
     sweep: int | None = None
+    roles: tuple[str, ...] | None = None
 
 
 def parse(value: object) -> tuple[Target, ...]:
@@ -76,7 +80,8 @@ def parse(value: object) -> tuple[Target, ...]:
             continue
         sweep = entry.get("sweep", DEFAULT_SWEEP) if "repository" in entry else None
         read = {"tags": tuple(entry.get("tags", EVERY_TAG)), "sweep": _minutes(sweep) if sweep else None}
-        target = Target(**{**entry, **read})
+        roles = {"roles": tuple(entry["roles"])} if "roles" in entry else {}
+        target = Target(**{**entry, **read, **roles})
         if target in targets:
             problems.append(f"cdk.json, targets[{index}]: says the same as targets[{targets.index(target)}].")
         targets.append(target)
@@ -154,6 +159,12 @@ def _rollback(value: object) -> str | None:
     return None if isinstance(value, bool) else "must be true or false"
 
 
+def _roles(value: object) -> str | None:
+    if not isinstance(value, list) or not all(isinstance(role, str) and _ROLE.fullmatch(role) for role in value):
+        return "must be a list of names of roles, with their paths and without their ARNs; an empty one for no role"
+    return None if len(set(value)) == len(value) else "must name each role once"
+
+
 def _sweep(value: object) -> str | None:
     valid = value is None or (isinstance(value, str) and (_minutes(value) or 0) >= MOST_OFTEN_SWEPT)
     return None if valid else 'must be a rate of 5 minutes or more, such as "30 minutes", "1 hour" or "2 days", or null'
@@ -174,4 +185,5 @@ _RULES: dict[str, Callable[[object], str | None]] = {
     "rollback": _rollback,
     "container": _ecs_name,
     "sweep": _sweep,
+    "roles": _roles,
 }

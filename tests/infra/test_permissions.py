@@ -23,6 +23,8 @@ MARK = (
     '{"ForAllValues:StringLike": {"aws:TagKeys": "ecs-deploy:*"}}',
 )
 
+TO_TASKS = '{"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}'
+
 Statement = tuple[tuple[str, ...], tuple[str, ...], str | None]
 
 
@@ -65,17 +67,13 @@ def test_register(template: dict[str, Any]) -> None:
             (f"{ECS}:task-definition/*",),
             '{"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}}',
         ),
-        (
-            ("iam:PassRole",),
-            ("arn:aws:iam::123456789012:role/*",),
-            '{"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}',
-        ),
         (("states:StartExecution",), ("{ClaimsMachine}",), None),
         (
             ("states:DescribeExecution",),
             ("arn:aws:states:us-east-1:123456789012:execution:{ClaimsMachine.Name}:*",),
             None,
         ),
+        (("iam:PassRole",), ("arn:aws:iam::123456789012:role/*",), TO_TASKS),
         (("ecr:DescribeImages",), (f"{ECR}:repository/doorman",), None),
         (("ecs:DescribeServices",), (DOORMAN,), None),
         logs("RegisterTaskDefinition"),
@@ -191,6 +189,22 @@ def test_the_image_of_a_target_without_repository_may_come_from_any() -> None:
     )
     register = {actions: resources for actions, resources, _ in role(made, "RegisterTaskDefinitionRole")}
     assert register["ecr:DescribeImages",] == (f"{ECR}:repository/*",)
+
+
+def passed(targets: list[dict[str, Any]]) -> list[Statement]:
+    return [said for said in role(synthesize(targets), "RegisterTaskDefinitionRole") if said[0] == ("iam:PassRole",)]
+
+
+def test_only_roles_that_targets_name_are_passed() -> None:
+    gate: dict[str, Any] = {"repository": "gate", "cluster": "production1", "service": "gate"}
+    named: list[dict[str, Any]] = [
+        gate | {"roles": ["gate-task", "ecs/execution"]},
+        gate | {"service": "other", "roles": ["gate-task"]},
+    ]
+    iam = "arn:aws:iam::123456789012:role"
+    assert passed(named) == [(("iam:PassRole",), (f"{iam}/gate-task", f"{iam}/ecs/execution"), TO_TASKS)]
+    assert passed([*named, gate | {"service": "third"}]) == [(("iam:PassRole",), (f"{iam}/*",), TO_TASKS)]
+    assert passed([gate | {"roles": []}]) == []
 
 
 @pytest.fixture(scope="module")
