@@ -5,6 +5,7 @@ from datetime import datetime
 
 from ecs_deploy import course, ecs, shell
 from ecs_deploy.course import Answer
+from ecs_deploy.ecs import TaskDefinition
 from ecs_deploy.errors import AwsUnavailable, DeployError, ServiceNotFound
 from ecs_deploy.evidence import explain
 from ecs_deploy.history import fallbacks, find, newer
@@ -56,10 +57,10 @@ def _fallbacks(progress: Progress) -> list[str]:
 
 def _failed_with_its_base(progress: Progress) -> bool:
     """Whether the revision was made from one that failed too, for what it changed in other containers."""
-    base = find(progress.base)
+    base = _read(progress.base)
     if base is None or not base.has_failed:
         return False
-    stable = find(progress.target)
+    stable = _read(progress.target)
     return stable is not None and differ_elsewhere(base.document, stable.document, progress.containers)
 
 
@@ -141,9 +142,18 @@ def _judge(progress: Progress, service: Service) -> tuple[Progress, Verdict]:
 
 def _mark_return(service: Service) -> None:
     """Note that no person decided what the service runs now. What the deployer did not register stays as it is."""
-    there = find(service.in_use)
+    there = _read(service.in_use)
     if there and there.marks:
         _mark(there.arn, deployment_tag(service))
+
+
+def _read(revision: str) -> TaskDefinition | None:
+    """Read a revision; None also where that is not allowed, for a verdict stands without it."""
+    try:
+        return find(revision)
+    except DeployError as error:
+        shell.logger.warning("A revision could not be read", revision=revision, reason=error.message)
+        return None
 
 
 def _mark(revision: str, tags: dict[str, str]) -> None:

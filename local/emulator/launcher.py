@@ -27,6 +27,7 @@ from local.emulator import (
     eventbridge,
     functions,
     permissions,
+    simulation,
     stepfunctions,
     task_definitions,
 )
@@ -77,6 +78,7 @@ def prepare(state: Path, endpoint: str, *, start_seconds: float, docker: bool) -
     containers.declare(seams)
     engine.declare(seams)
     permissions.declare(seams)
+    simulation.declare(seams)
     seams.install()
     if docker:
         engine.connect(endpoint)
