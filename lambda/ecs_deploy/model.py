@@ -13,6 +13,14 @@ ROLLING = "ROLLING"
 
 
 @dataclass(frozen=True, slots=True)
+class Home:
+    """The account and region that the deployer serves; a request cannot reach out of it."""
+
+    account: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """One deployment of a service.
 

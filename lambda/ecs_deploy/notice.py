@@ -16,8 +16,7 @@ from typing import Any, Self
 
 from ecs_deploy.course import Answer, Outcome
 from ecs_deploy.errors import InvalidRequest
-from ecs_deploy.model import Progress, instant, short
-from ecs_deploy.request import Home, parse
+from ecs_deploy.model import Home, Progress, instant, short
 
 Detail = dict[str, Any]
 
@@ -40,6 +39,9 @@ class Case:
     @classmethod
     def opened(cls, document: object, execution: Mapping[str, str], home: Home) -> Self:
         """The case of an execution that has done nothing yet."""
+        # The other steps never need it, and each start would wait for it.
+        from ecs_deploy.request import parse  # noqa: PLC0415
+
         started_at = instant(datetime.fromisoformat(execution["startedAt"]))
         try:
             asked = parse(document, home).as_json()

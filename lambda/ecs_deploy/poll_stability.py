@@ -7,11 +7,9 @@ from ecs_deploy import course, ecs, shell
 from ecs_deploy.course import Answer
 from ecs_deploy.ecs import TaskDefinition
 from ecs_deploy.errors import AwsUnavailable, DeployError, ServiceNotFound
-from ecs_deploy.evidence import explain
 from ecs_deploy.history import fallbacks, find, newer
-from ecs_deploy.model import Explanation, Phase, Progress, Service, deployment_tag, family, number
+from ecs_deploy.model import Explanation, Home, Phase, Progress, Service, deployment_tag, family, number
 from ecs_deploy.order import is_newer
-from ecs_deploy.request import Home
 from ecs_deploy.task_definition import differ_elsewhere, images
 from ecs_deploy.verdict import Finding, Verdict, is_ours, judge, judge_before_ours, judge_shift, settle
 
@@ -35,7 +33,7 @@ def handler(event: shell.Event, _home: Home) -> Answer:
     shell.logger.info("Polled", finding=verdict.finding.name, reason=verdict.reason, polls=progress.polls)
     shell.logger.debug("Deployments", deployments=[asdict(each) for each in service.deployments])
     said = verdict.reason or progress.reason or "the service gives no reason"
-    explanation = explain(progress, service, said) if course.is_failure(verdict) else _NOTHING_TO_EXPLAIN
+    explanation = _explain(progress, service, said) if course.is_failure(verdict) else _NOTHING_TO_EXPLAIN
     _mark(progress.target, course.proof(progress, verdict, service, shell.now()))
     if course.has_returned(progress, verdict, service):
         _mark_return(service)
@@ -44,6 +42,13 @@ def handler(event: shell.Event, _home: Home) -> Answer:
         shell.logger.info("Starts anew, since the revision before failed by itself", base=progress.base)
         return course.start_anew()
     return course.after_poll(progress, verdict, explanation, others, service, shell.now())
+
+
+def _explain(progress: Progress, service: Service, said: str) -> Explanation:
+    # Most rollouts never need it, and every start would wait for it.
+    from ecs_deploy.evidence import explain  # noqa: PLC0415
+
+    return explain(progress, service, said)
 
 
 def _fallbacks(progress: Progress) -> list[str]:

@@ -10,10 +10,10 @@ from ecs_deploy.course import Answer, Outcome
 from ecs_deploy.ecs import TaskDefinition
 from ecs_deploy.errors import DeploymentFailed, InvalidRequest
 from ecs_deploy.history import broken_since, in_use_since, newest_stable_before, own, supersedes, to_return_to
-from ecs_deploy.model import EVERY_CONTAINER, Marks, Progress, Service, instant, rhythm_of, short, tag_value
+from ecs_deploy.model import EVERY_CONTAINER, Home, Marks, Progress, Service, instant, rhythm_of, short, tag_value
 from ecs_deploy.order import are_one_push
 from ecs_deploy.registry import Ecr, ecr
-from ecs_deploy.request import Home, NewImage, OldRevision, Request, Revert, parse
+from ecs_deploy.request import NewImage, OldRevision, Request, Revert, parse
 from ecs_deploy.support import require_supported
 from ecs_deploy.task_definition import Edit, differ_elsewhere, edit, tags_for
 

@@ -9,19 +9,20 @@ from typing import Any
 
 from ecs_deploy.errors import InvalidRequest
 from ecs_deploy.image import ImageReference, InvalidImageReference, check_tag
-from ecs_deploy.model import instant
+from ecs_deploy.model import Home, instant
 
 DEFAULT_TIMEOUT = 600
 SHORTEST_TIMEOUT = 10
 LONGEST_TIMEOUT = 86_400
 
+# Compiled when they are used, which is rarely: a start does not wait for them.
 _NAME = r"[A-Za-z0-9_-]{1,255}"
-_CLUSTER_ARN = re.compile(rf"arn:[a-z-]+:ecs:([a-z0-9-]+):([0-9]{{12}}):cluster/({_NAME})")
-_SERVICE_ARN = re.compile(rf"arn:[a-z-]+:ecs:([a-z0-9-]+):([0-9]{{12}}):service/(?:({_NAME})/)?({_NAME})")
+_CLUSTER_ARN = rf"arn:[a-z-]+:ecs:([a-z0-9-]+):([0-9]{{12}}):cluster/({_NAME})"
+_SERVICE_ARN = rf"arn:[a-z-]+:ecs:([a-z0-9-]+):([0-9]{{12}}):service/(?:({_NAME})/)?({_NAME})"
 # What a tag on an ECS resource may hold:
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Tag.html
-_TAG_VALUE = re.compile(r"[A-Za-z0-9 +=._:/@-]{1,256}")
-_REVISION = re.compile(rf"(?:arn:[a-z-]+:ecs:([a-z0-9-]+):([0-9]{{12}}):task-definition/)?({_NAME}:[1-9][0-9]{{0,9}})")
+_TAG_VALUE = r"[A-Za-z0-9 +=._:/@-]{1,256}"
+_REVISION = rf"(?:arn:[a-z-]+:ecs:([a-z0-9-]+):([0-9]{{12}}):task-definition/)?({_NAME}:[1-9][0-9]{{0,9}})"
 _PUSH_NEEDS = ("id", "time")
 _PUSH_KEYS = (*_PUSH_NEEDS, "digest", "repository", "tag")
 _LONGEST_QUOTE = 80
@@ -83,14 +84,6 @@ class Request:
         push = {"push": {"id": self.push.id, "time": instant(self.push.time)}} if self.push else {}
         whole = {"cluster": self.cluster, "service": self.service, **wanted}
         return {**whole, "timeout": self.timeout, "rollback": self.rollback, **push}
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """The account and region that the deployer serves; a request cannot reach out of it."""
-
-    account: str
-    region: str
 
 
 def parse(document: object, home: Home) -> Request:
@@ -159,7 +152,7 @@ class _Reader:
     def cluster(self) -> str:
         text = self.text("cluster", required=True)
         if text.startswith("arn:"):
-            if not (arn := _CLUSTER_ARN.fullmatch(text)):
+            if not (arn := re.fullmatch(_CLUSTER_ARN, text)):
                 self.wrong("cluster", f"{_quote(text)} is not the ARN of a cluster")
                 return ""
             self.must_be_home("cluster", *arn.groups()[:2])
@@ -170,7 +163,7 @@ class _Reader:
     def service(self, cluster: str) -> str:
         text = self.text("service", required=True)
         if text.startswith("arn:"):
-            if not (arn := _SERVICE_ARN.fullmatch(text)):
+            if not (arn := re.fullmatch(_SERVICE_ARN, text)):
                 self.wrong("service", f"{_quote(text)} is not the ARN of a service")
                 return ""
             self.must_be_home("service", *arn.groups()[:2])
@@ -210,7 +203,7 @@ class _Reader:
         text = self.text("revision")
         if not text:
             return None
-        if not (found := _REVISION.fullmatch(text)):
+        if not (found := re.fullmatch(_REVISION, text)):
             self.wrong("revision", f"{_quote(text)} is not family:number or the ARN of a revision")
             return None
         if found[1]:
@@ -275,7 +268,7 @@ def _wrong_in_push(push: Mapping[str, Any]) -> Iterator[str]:
             yield f"push.{key}: must be a string, not {_quote(push[key])}"
         elif key in _PUSH_NEEDS and not push.get(key):
             yield f"push.{key}: is missing"
-    if isinstance(text := push.get("id"), str) and text and not _TAG_VALUE.fullmatch(text):
+    if isinstance(text := push.get("id"), str) and text and not re.fullmatch(_TAG_VALUE, text):
         yield f"push.id: {_quote(text)} is not an event id (letters, digits and + - = . _ : / @, at most 256)"
     if isinstance(text := push.get("time"), str) and text and not _is_instant(text):
         yield f"push.time: {_quote(text)} is not a time in ISO 8601 with its zone, such as 2026-01-31T12:00:00Z"

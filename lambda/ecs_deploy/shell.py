@@ -16,8 +16,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from ecs_deploy import course, figures, notice
 from ecs_deploy.course import Answer
 from ecs_deploy.errors import DeployError
-from ecs_deploy.model import Phase, Progress
-from ecs_deploy.request import Home
+from ecs_deploy.model import Home, Phase, Progress
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -10,9 +10,8 @@ from ecs_deploy import course, ecs, shell
 from ecs_deploy.course import Answer, Outcome
 from ecs_deploy.ecs import TaskDefinition
 from ecs_deploy.history import find, rivals
-from ecs_deploy.model import Marks, Phase, Progress, Service, short
+from ecs_deploy.model import Home, Marks, Phase, Progress, Service, short
 from ecs_deploy.order import concern_the_same, is_newer
-from ecs_deploy.request import Home
 from ecs_deploy.task_definition import differ_elsewhere
 
 

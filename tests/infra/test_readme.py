@@ -13,7 +13,8 @@ from aws_cdk import App, assertions
 
 from ecs_deploy.course import Outcome
 from ecs_deploy.errors import DeployError
-from ecs_deploy.request import Home, _Reader, parse
+from ecs_deploy.model import Home
+from ecs_deploy.request import _Reader, parse
 from infra.context import notify
 from infra.picture import BEGIN, END, NoPlaceForPicture, drawn_into, main, mermaid
 from infra.targets import Target

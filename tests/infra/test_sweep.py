@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ecs_deploy.request import Home, parse
+from ecs_deploy.model import Home
+from ecs_deploy.request import parse
 from infra.sweep import GRACE, TARGETS_OF_A_SCHEDULE
 from infra.targets import GREATEST_NUMBER
 from tests.infra.synthesis import of_type, resolve, synthesize

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from ecs_deploy.errors import InvalidRequest
 from ecs_deploy.image import ImageReference
-from ecs_deploy.request import Home, NewImage, OldRevision, Revert, parse
+from ecs_deploy.model import Home
+from ecs_deploy.request import NewImage, OldRevision, Revert, parse
 
 HOME = Home("123456789012", "eu-west-1")
 SERVICE = {"cluster": "production1", "service": "doorman-service"}
