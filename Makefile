@@ -38,7 +38,7 @@ workflow: setup ## the stack on the emulator, from push to outcome
 e2e: setup ## the stack with real containers; needs a Docker engine and a static busybox
 	pytest tests/e2e
 
-bench: setup ## start-up of the functions and the size of their asset
+bench: setup .build/peers/.installed ## this deployer beside others; writes docs/benchmarks.md, takes a quarter of an hour
 	python -m tests.bench
 
 volume: setup ## many deployments at once under AWS's quotas, on virtual time
@@ -72,6 +72,11 @@ format: setup ## format the code
 	.venv-emulator/$(PIP) install --require-hashes --no-deps -r $<
 	@touch $@
 
+.build/peers/.installed: requirements/bench.txt
+	rm -rf .build/peers && mkdir -p .build && $(PYTHON) -m venv .build/peers
+	.build/peers/$(PIP) install --require-hashes --no-deps -r $<
+	@touch $@
+
 node_modules/.installed: package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
@@ -79,7 +84,7 @@ node_modules/.installed: package-lock.json
 UV := 0.13.9
 lock: ## make the lock files anew from requirements/*.in and package.json
 	rm -rf .build/lock && $(PYTHON) -m venv .build/lock && .build/lock/$(PIP) install uv==$(UV)
-	for name in lambda dev emulator; do \
+	for name in lambda dev emulator bench; do \
 	  .build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	    --no-header requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	npm install --package-lock-only --omit-lockfile-registry-resolved

@@ -69,9 +69,9 @@ class Function(Construct):
             handler=f"ecs_deploy.{module}.handler",
             # The role below is complete; CDK would add a policy of its own for tracing.
             role=self.role.without_policy_updates(),
-            # Memory buys a share of a CPU, and a cold start is spent on importing the SDK:
+            # With this much comes one whole CPU, which is what a start waits for (docs/start-up.md):
             # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
-            memory_size=512,
+            memory_size=1769,
             timeout=timeout,
             tracing=lambda_.Tracing.ACTIVE,
             log_group=log_group,

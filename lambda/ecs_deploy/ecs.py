@@ -7,11 +7,10 @@ https://docs.aws.amazon.com/boto3/latest/guide/events.html
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 from botocore.exceptions import ClientError, HTTPClientError
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
 _NO_SUCH_IMAGE = frozenset({"ImageNotFoundException", "RepositoryNotFoundException"})
 
 
-@dataclass(frozen=True, slots=True)
-class TaskDefinition:
+class TaskDefinition(NamedTuple):
     """A revision as ECS keeps it: the raw document, every member in it, and its tags."""
 
     arn: str

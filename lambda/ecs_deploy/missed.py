@@ -4,18 +4,16 @@ The events of ECR are best effort, and one that is lost leaves no trace but the 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from ecs_deploy.image import ImageReference
 from ecs_deploy.model import SWEEP, instant
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """An image of a repository with its tags, and when it was pushed.
 
     https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html

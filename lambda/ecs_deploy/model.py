@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from ecs_deploy.wait import Rhythm, Stage
@@ -12,16 +12,14 @@ from ecs_deploy.wait import Rhythm, Stage
 ROLLING = "ROLLING"
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(NamedTuple):
     """The account and region that the deployer serves; a request cannot reach out of it."""
 
     account: str
     region: str
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
+class Deployment(NamedTuple):
     """One deployment of a service.
 
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
@@ -54,16 +52,14 @@ class Deployment:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """A line of a service's event stream, of which ECS shows the latest hundred."""
 
     at: datetime
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(NamedTuple):
     """A container of a task; the exit code is absent where it never ran or still runs."""
 
     name: str
@@ -71,8 +67,7 @@ class Container:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """A task of a service: on its way, running, or stopped within the last hour.
 
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html
@@ -110,8 +105,7 @@ class Task:
         return self.status == "STOPPED" and self.stop_code not in {"ServiceSchedulerInitiated", "UserInitiated"}
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(NamedTuple):
     """A service as DescribeServices and UpdateService answer it.
 
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html
@@ -232,8 +226,7 @@ def _bake_time(configuration: Mapping[str, Any]) -> timedelta:
     return timedelta(minutes=minutes)
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceDeployment:
+class ServiceDeployment(NamedTuple):
     """A deployment that shifts traffic (BLUE_GREEN, LINEAR, CANARY), and the revision it brings in.
 
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html
@@ -395,8 +388,7 @@ class Phase(StrEnum):
     GIVING_BACK = "GIVING_BACK"
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """Why a deployment failed, as far as it can be seen: the likely cause with the next step, and what was said."""
 
     cause: str

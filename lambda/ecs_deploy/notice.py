@@ -10,9 +10,8 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-inp
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from ecs_deploy.course import Answer, Outcome
 from ecs_deploy.errors import InvalidRequest
@@ -27,8 +26,7 @@ _READABLE = ("cluster", "service", "image", "tag", "container", "revision")
 _PLAIN = str.maketrans({'"': "'", "\\": "/", "<": "(", ">": ")", "`": "'"})
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """The execution that is told about. `asked` is the checked request, or what is readable of one that was refused."""
 
     execution: str

@@ -1,6 +1,5 @@
 """The third step, again and again: look at the service and judge the deployment."""
 
-from dataclasses import asdict
 from datetime import datetime
 
 from ecs_deploy import course, ecs, shell
@@ -31,7 +30,7 @@ def handler(event: shell.Event, _home: Home) -> Answer:
     progress, verdict = _judge(progress, service)
     verdict = _look_closer(progress, service, verdict)
     shell.logger.info("Polled", finding=verdict.finding.name, reason=verdict.reason, polls=progress.polls)
-    shell.logger.debug("Deployments", deployments=[asdict(each) for each in service.deployments])
+    shell.logger.debug("Deployments", deployments=[each._asdict() for each in service.deployments])
     said = verdict.reason or progress.reason or "the service gives no reason"
     explanation = _explain(progress, service, said) if course.is_failure(verdict) else _NOTHING_TO_EXPLAIN
     _mark(progress.target, course.proof(progress, verdict, service, shell.now()))

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ecs_deploy.errors import InvalidRequest
 from ecs_deploy.image import ImageReference, InvalidImageReference, check_tag
@@ -29,8 +29,7 @@ _LONGEST_QUOTE = 80
 _MOST_UNKNOWN_KEYS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Push:
+class Push(NamedTuple):
     """The image push that asked for the deployment: EventBridge's event id, its time in UTC, the image's digest."""
 
     id: str
@@ -38,16 +37,14 @@ class Push:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NewImage:
+class NewImage(NamedTuple):
     """Deploy an image, which carries its tag, in the containers of its repository or in the one that is named."""
 
     image: ImageReference
     container: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class OldRevision:
+class OldRevision(NamedTuple):
     """Deploy a revision that is registered already: ``family:number``."""
 
     revision: str
@@ -61,8 +58,7 @@ class Revert:
 Wanted = NewImage | OldRevision | Revert
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A checked request; `cluster` and `service` are names, timeout is seconds."""
 
     cluster: str

@@ -5,8 +5,7 @@ comes along.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ecs_deploy.errors import NoMatchingContainer, UnsupportedService
 from ecs_deploy.image import ImageReference, InvalidImageReference
@@ -32,8 +31,7 @@ OWN_TAG_PREFIX = "ecs-deploy:"
 _RESERVED_TAG_PREFIX = "aws:"
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """The document to register, the names of the containers that changed, and the image they now run."""
 
     document: dict[str, Any]

@@ -4,7 +4,7 @@ UpdateService is an exchange: its answer lists the deployment just made and thos
 have been displaced is given back at once.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ecs_deploy import course, ecs, shell
 from ecs_deploy.course import Answer, Outcome
@@ -15,8 +15,7 @@ from ecs_deploy.order import concern_the_same, is_newer
 from ecs_deploy.task_definition import differ_elsewhere
 
 
-@dataclass(frozen=True, slots=True)
-class Rival:
+class Rival(NamedTuple):
     """A revision that must not be displaced: to give back, and to end or start `again` on top of it; or to `merge`."""
 
     revision: str

@@ -4,9 +4,9 @@
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from typing import NamedTuple
 
 from ecs_deploy.model import Deployment, Service, ServiceDeployment, Task
 
@@ -33,8 +33,7 @@ class Finding(Enum):
     GONE = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The finding, and what ECS said to it where it said anything."""
 
     finding: Finding

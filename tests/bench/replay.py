@@ -125,6 +125,30 @@ def intervals(first: float, most: float) -> Policy:
     return watch
 
 
+def script(rollout: Rollout, _number: int) -> Watched:
+    """The bash script: two calls every 10 s until a new task runs, then one every 2 s."""
+    elapsed, polls = 0.0, 2
+    while elapsed < rollout.ran:
+        elapsed += 10
+        polls += 2
+    polls += 1
+    while elapsed < rollout.complete:
+        elapsed += 2
+        polls += 1
+    return Watched(polls, elapsed - rollout.complete, rollout.complete)
+
+
+def action(rollout: Rollout, number: int) -> Watched:
+    """The GitHub action: 15 s at first, then any time up to twice as long as before, up to 120 s."""
+    dice = random.Random(number)
+    elapsed, polls, longest = 0.0, 1, 15
+    while elapsed < rollout.complete:
+        elapsed += dice.uniform(15, longest) if longest <= 120 else 120
+        polls += 1
+        longest *= 2
+    return Watched(polls, elapsed - rollout.complete, rollout.complete)
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """A policy over many rollouts: polls, lag in seconds, lag as a share of the rollout."""
@@ -181,12 +205,26 @@ def others(rollouts: Sequence[Rollout]) -> list[Figures]:
     ]
 
 
+def peers(rollouts: Sequence[Rollout]) -> list[Figures]:
+    """The figures of the intervals that other deployers are published with."""
+    policies = {
+        "bash script": script,
+        "fabfuel/ecs-deploy": intervals(1, 1),
+        "AWS CLI": intervals(15, 15),
+        "GitHub action": action,
+    }
+    return [
+        Figures.of(name, [policy(each, number) for number, each in enumerate(rollouts)])
+        for name, policy in policies.items()
+    ]
+
+
 def main() -> None:
     """Print the figures."""
     rollouts = random_rollouts()
     print(f"{'':34}   polls        lag")
     print(f"{'':34}mean most  median worst  share")
-    for each in (*ours(rollouts), *others(rollouts)):
+    for each in (*ours(rollouts), *peers(rollouts), *others(rollouts)):
         print(
             f"{each.name:34}{each.polls:4.1f} {each.most_polls:4d} {each.median_lag:6.1f} s {each.worst_lag:3.0f} s "
             f"{each.mean_share:5.1%} of the rollout, at worst {each.worst_share:.0%}"

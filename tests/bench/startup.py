@@ -1,68 +1,85 @@
 """What a start of the functions costs, and how large their asset is.
 
 Speed is compared in one run and as a ratio, since machines are noisy: each step against `boto3.client("ecs")` alone,
-alternating, each in a process of its own, by its CPU seconds.
+alternating, each in a process of its own, by its CPU seconds. And once more from the asset, which has no bytecode: so
+Lambda starts it, and compiles what it imports.
 """
 
 import io
 import os
-import statistics
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from infra import asset
 
-RUNS = 15
+RUNS = 25
+ALONE = "boto3.client('ecs')"
 STEPS = ("register_task_definition", "update_service", "poll_stability")
-SDK = ("botocore", "jmespath", "dateutil", "python_dateutil", "urllib3", "six")
+SDK = ("boto3", "s3transfer", "botocore", "jmespath", "dateutil", "python_dateutil", "urllib3", "six")
 MOST_CPU_RATIO = 1.15
 MOST_ZIPPED_BYTES = 5_000_000
+# With this much memory comes one whole CPU: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+MEGABYTES_OF_A_CPU = 1769
+
+_TOLD = "\nimport time; print(time.process_time())"
+_ASSET_ONLY = "import sys; sys.path[:] = [sys.argv[1], *(p for p in sys.path if not p.endswith('-packages'))]\n"
 
 
-def main() -> int:
-    """Print the figures; answers 1 where one of them is over its bound."""
-    worst = max(print_start_up())
-    own = zipped(path for path in files() if not path.name.startswith(SDK) and path.parts[0] not in SDK)
-    print(f"asset, zipped: {zipped(files()) / 1e6:.2f} MB, without the SDK {own / 1e6:.2f} MB")
-    return int(worst > MOST_CPU_RATIO or own > MOST_ZIPPED_BYTES)
+@dataclass(frozen=True, slots=True)
+class Start:
+    """CPU seconds of one start, the ratio to boto3 alone, and CPU seconds where all is compiled first."""
+
+    name: str
+    cpu: float
+    ratio: float
+    compiled: float | None
 
 
-def print_start_up() -> Iterator[float]:
-    """Measure every step; yields the ratios."""
-    codes = {"boto3.client('ecs')": "import boto3; boto3.client('ecs')"}
-    for step in STEPS:
-        codes[step] = f"import ecs_deploy.{step}; from ecs_deploy import ecs; ecs.connect()"
-    measured: dict[str, list[float]] = {name: [] for name in codes}
+def measure() -> list[Start]:
+    """Start boto3 alone and each step, again and again."""
+    codes = {ALONE: "import boto3; boto3.client('ecs')"}
+    codes |= {step: f"import ecs_deploy.{step}; from ecs_deploy import ecs; ecs.connect()" for step in STEPS}
+    warm: dict[str, list[float]] = {name: [] for name in codes}
+    compiled: dict[str, list[float]] = {name: [] for name in STEPS}
     for _ in range(RUNS):
         for name, code in codes.items():
-            measured[name].append(cpu_seconds(code))
-    alone, *_ = (statistics.median(seconds) for seconds in measured.values())
-    for name, seconds in measured.items():
-        ratio = statistics.median(seconds) / alone
-        print(f"{name:<26} {statistics.median(seconds) * 1000:5.0f} ms of CPU, {ratio:.2f} times boto3 alone")
-        yield ratio
+            warm[name].append(_cpu_seconds("-c", code + _TOLD))
+        for name in STEPS:
+            isolated = ("-I", "-S", "-B", "-c", _ASSET_ONLY + codes[name] + _TOLD, str(asset.build()))
+            compiled[name].append(_cpu_seconds(*isolated))
+    # What else the machine does only ever adds.
+    alone = min(warm[ALONE])
+    return [
+        Start(name, min(seconds), min(seconds) / alone, min(compiled[name]) if name in compiled else None)
+        for name, seconds in warm.items()
+    ]
 
 
-def cpu_seconds(code: str) -> float:
-    """CPU seconds of a new process that runs `code`."""
+def _cpu_seconds(*arguments: str) -> float:
+    """CPU seconds of a new Python, which prints them."""
     environment = {"PYTHONPATH": os.environ["PYTHONPATH"], "AWS_DEFAULT_REGION": "us-east-1"}
-    timed = f"{code}\nimport time; print(time.process_time())"
-    answer = subprocess.run([sys.executable, "-c", timed], env=environment, check=True, capture_output=True, text=True)
+    command = [sys.executable, *arguments]
+    answer = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return float(answer.stdout)
 
 
-def files() -> Iterator[Path]:
-    """The files of the asset, by their path in it."""
+def sizes() -> tuple[int, int]:
+    """Bytes of the zipped asset, and of what is not the SDK in it."""
     root = asset.build()
-    return (path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file())
+    paths = [path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file()]
+    return _zipped(root, paths), _zipped(root, _without_sdk(paths))
 
 
-def zipped(paths: Iterator[Path]) -> int:
-    """The size of a zip file of them, in bytes."""
-    buffer, root = io.BytesIO(), asset.build()
+def _without_sdk(paths: Iterable[Path]) -> Iterator[Path]:
+    return (path for path in paths if not path.name.startswith(SDK) and path.parts[0] not in SDK)
+
+
+def _zipped(root: Path, paths: Iterable[Path]) -> int:
+    buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in paths:
             archive.write(root / path, path)

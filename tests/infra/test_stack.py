@@ -31,7 +31,7 @@ def test_function(template: dict[str, Any], state: str) -> None:
             }
         },
         "LoggingConfig": {"ApplicationLogLevel": "INFO", "LogFormat": "JSON", "LogGroup": f"{{{state}Logs}}"},
-        "MemorySize": 512,
+        "MemorySize": 1769,
         "Role": f"{{{state}Role.Arn}}",
         "Runtime": "python3.14",
         "Timeout": 60,

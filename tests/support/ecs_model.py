@@ -211,6 +211,7 @@ class EcsModel:
             "DescribeServiceRevisions": self._describe_service_revisions,
             "ListTaskDefinitions": self._list_task_definitions,
             "TagResource": self._tag_resource,
+            "DeregisterTaskDefinition": self._deregister_task_definition,
             "GetLogEvents": self._get_log_events,
             "StartExecution": self._start_execution,
             "DescribeExecution": self._describe_execution,
@@ -346,7 +347,8 @@ class EcsModel:
 
     def _list_tasks(self, body: Document) -> Document:
         service = self.services[body["cluster"], body["serviceName"]]
-        return {"taskArns": [self._task_arn(service, each) for each in self._tasks(service, body["desiredStatus"])]}
+        tasks = self._tasks(service, body.get("desiredStatus", "RUNNING"))
+        return {"taskArns": [self._task_arn(service, each) for each in tasks]}
 
     def _describe_tasks(self, body: Document) -> Document:
         return {"tasks": [self._described_task(*self._find_task(arn)) for arn in body["tasks"]]}
@@ -395,6 +397,11 @@ class EcsModel:
         revisions = self.families.get(body["familyPrefix"], [])
         arns = [each.document["taskDefinitionArn"] for each in revisions if each.document["status"] == body["status"]]
         return {"taskDefinitionArns": sorted(arns, key=lambda arn: -int(arn.rpartition(":")[2]))}
+
+    def _deregister_task_definition(self, body: Document) -> Document:
+        revision = self.revision(body["taskDefinition"])
+        revision.document["status"] = "INACTIVE"
+        return {"taskDefinition": revision.document}
 
     def _tag_resource(self, body: Document) -> Document:
         revision = self.revision(body["resourceArn"])

@@ -141,7 +141,7 @@ def service_of(*deployments: tuple[str, int, int], strategy: str = "ROLLING") ->
         for index, (status, desired, running) in enumerate(deployments)
     ]
     whole = Service.described({"serviceName": "s", "clusterArn": "c/production1", "status": "ACTIVE"})
-    return dataclasses.replace(whole, deployments=tuple(described), strategy=strategy)
+    return whole._replace(deployments=tuple(described), strategy=strategy)
 
 
 @pytest.mark.parametrize(

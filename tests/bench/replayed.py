@@ -1,0 +1,191 @@
+"""All deployers in virtual time, many times over, so that the median lag and the worst one are known.
+
+This deployer is its real handlers over HTTP. The others are replayed: the calls they make and the intervals they are
+published with, to the same model, and their own rule for what a success is.
+
+- the bash script: https://github.com/silinternational/ecs-deploy/blob/develop/ecs-deploy
+- fabfuel/ecs-deploy: https://github.com/fabfuel/ecs-deploy/blob/develop/ecs_deploy/cli.py
+- AWS CLI: https://docs.aws.amazon.com/cli/latest/reference/ecs/wait/services-stable.html
+- the GitHub action, which waits by the SDK for JavaScript: 15 s at first, then any time up to twice as long as before,
+  up to 120 s: https://github.com/aws-actions/amazon-ecs-deploy-task-definition
+"""
+
+import io
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from unittest import mock
+
+from ecs_deploy import ecs, shell
+from tests.bench.peers import AWS_CLI, FABFUEL, OURS
+from tests.bench.scenarios import CLUSTER, FAMILY, NEW_IMAGE, SCENARIOS, SERVICE, Measured, Scenario, World, judged
+from tests.support.clock import Clock
+from tests.support.ecs_model import REGION, Document
+from tests.support.endpoint import serve
+from tests.support.execution import execute
+
+AGAIN = "ecs-deploy (this), again"
+SCRIPT, ACTION = "bash script", "GitHub action"
+TIMES = 40
+# Half of the longest fixed interval: a rollout may end anywhere between two looks.
+MOVED_BY = 7.5
+_MOST_LOOKS_OF_THE_CLI = 40
+_MINUTES_OF_THE_ACTION = 30
+_SERVICE: Document = {"cluster": CLUSTER, "serviceName": SERVICE}
+
+
+class Caller:
+    """A deployer that calls the model and waits on its clock."""
+
+    def __init__(self, world: World, clock: Clock) -> None:
+        self.world = world
+        self.clock = clock
+        self.began = clock.now()
+
+    def bring_in(self, *, looks: int) -> None:
+        """Register a revision with the new image and update the service, after some looks at what is there."""
+        for _ in range(looks):
+            self.service()
+        if looks:
+            self.call("DescribeTaskDefinition", {"taskDefinition": FAMILY})
+        container = {"name": "app", "image": NEW_IMAGE}
+        self.call("RegisterTaskDefinition", {"family": FAMILY, "containerDefinitions": [container]})
+        self.call("UpdateService", {"cluster": CLUSTER, "service": SERVICE, "taskDefinition": FAMILY})
+        self.began = self.clock.now()
+
+    def call(self, action: str, body: Document) -> Document:
+        return self.world.model.call(action, body)
+
+    def service(self) -> Document:
+        answer: Document = self.call("DescribeServices", {"cluster": CLUSTER, "services": [SERVICE]})["services"][0]
+        return answer
+
+    def running(self) -> list[str]:
+        """The revisions of the tasks that run."""
+        arns = self.call("ListTasks", {**_SERVICE, "desiredStatus": "RUNNING"})["taskArns"]
+        tasks = self.call("DescribeTasks", {"cluster": CLUSTER, "tasks": arns})["tasks"] if arns else []
+        return [each["taskDefinitionArn"] for each in tasks if each["lastStatus"] == "RUNNING"]
+
+    def elapsed(self) -> float:
+        return (self.clock.now() - self.began).total_seconds()
+
+
+def script(caller: Caller, _dice: random.Random) -> bool:
+    """The bash script: any new task runs, every 10 s; then one deployment is left, every 2 s."""
+    timeout = caller.world.scenario.timeout
+    caller.bring_in(looks=1)
+    new = caller.world.service.primary.revision
+    if caller.service()["desiredCount"]:
+        for _ in range(0, timeout, 10):
+            if new in caller.running():
+                break
+            caller.clock.advance(10)
+        else:
+            return False
+    for _ in range(0, timeout, 2):
+        if len(caller.service()["deployments"]) == 1:
+            return True
+        caller.clock.advance(2)
+    return False
+
+
+def fabfuel(caller: Caller, _dice: random.Random) -> bool:
+    """The command line in Python: a second after each look."""
+    caller.bring_in(looks=1)
+    caller.service()
+    while caller.elapsed() < caller.world.scenario.timeout:
+        service = caller.service()
+        if service["deployments"][0]["rolloutState"] == "FAILED":
+            return False
+        if len(service["deployments"]) == 1 and len(caller.running()) == service["desiredCount"]:
+            caller.call("DeregisterTaskDefinition", {"taskDefinition": f"{FAMILY}:1"})
+            return True
+        caller.clock.advance(1)
+    return False
+
+
+def aws_cli(caller: Caller, _dice: random.Random) -> bool:
+    """AWS's command line: every 15 s, 40 times."""
+    caller.bring_in(looks=0)
+    for _ in range(_MOST_LOOKS_OF_THE_CLI):
+        if _is_stable(caller.service()):
+            return True
+        caller.clock.advance(15)
+    return False
+
+
+def action(caller: Caller, dice: random.Random) -> bool:
+    """The GitHub action: 15 s at first, then up to 120."""
+    caller.call("DescribeServices", {"cluster": CLUSTER, "services": [SERVICE]})
+    caller.bring_in(looks=0)
+    longest = 15
+    while caller.elapsed() < _MINUTES_OF_THE_ACTION * 60:
+        if _is_stable(caller.service()):
+            return True
+        caller.clock.advance(dice.uniform(15, longest) if longest <= 120 else 120)
+        longest *= 2
+    return False
+
+
+def _is_stable(service: Document) -> bool:
+    """What AWS's waiters call stable, whichever revision it is."""
+    return len(service["deployments"]) == 1 and service["runningCount"] == service["desiredCount"]
+
+
+PEERS: dict[str, Callable[[Caller, random.Random], bool]] = {
+    SCRIPT: script,
+    FABFUEL: fabfuel,
+    AWS_CLI: aws_cli,
+    ACTION: action,
+}
+
+
+def measure() -> list[Measured]:
+    """Run every deployer in every scenario, `TIMES` times, each a little sooner or later."""
+    dice = random.Random(1)
+    measured = []
+    for scenario in SCENARIOS:
+        for number in range(TIMES):
+            moved = scenario.moved(dice.uniform(-MOVED_BY, MOVED_BY) if scenario.ends_well else dice.uniform(0, 5))
+            measured += [_replay(moved, name, dice) for name in PEERS]
+            measured += _ours(moved, number, dice)
+    return measured
+
+
+def _replay(scenario: Scenario, deployer: str, dice: random.Random) -> Measured:
+    clock = Clock()
+    world, started = scenario.world(clock), clock.now()
+    succeeded = PEERS[deployer](Caller(world, clock), dice)
+    return judged(world, deployer, started=started, ended=clock.now(), succeeded=succeeded)
+
+
+def _ours(scenario: Scenario, number: int, dice: random.Random) -> Iterator[Measured]:
+    """The first deployment of a service, and the next one, which takes up to a fifth more or less."""
+    clock = Clock()
+    world = scenario.world(clock)
+    request = {"cluster": CLUSTER, "service": SERVICE, "image": NEW_IMAGE, "timeout": scenario.timeout}
+    with _connected(world, clock):
+        for name in (OURS, AGAIN) if scenario.ends_well and scenario.desired else (OURS,):
+            started = clock.now()
+            end = execute(request, clock, name=f"{name} {number}")
+            yield judged(world, name, started=started, ended=clock.now(), succeeded=end.output is not None)
+            clock.advance(3600)
+            world.model.calls.clear()
+            world.service.drain *= dice.uniform(0.8, 1.2)
+            world.model.behaviours[NEW_IMAGE] = scenario.slower(dice.uniform(0.8, 1.2)).behaviour
+
+
+@contextmanager
+def _connected(world: World, clock: Clock) -> Iterator[None]:
+    """Let the handlers in this process call this world, on its clock, and say nothing."""
+    settings = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": REGION}
+    shell.logger.setLevel("CRITICAL")
+    with (
+        serve(world.model) as endpoint,
+        mock.patch.dict(os.environ, settings | {"AWS_ENDPOINT_URL": endpoint}),
+        mock.patch.object(shell, "now", clock.now),
+        redirect_stdout(io.StringIO()),
+    ):
+        ecs.connect.cache_clear()
+        yield

@@ -1,0 +1,204 @@
+"""Writes docs/benchmarks.md and its plot from what was measured; the words are in page.md."""
+
+import os
+import platform
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.bench import cost, plot, startup
+from tests.bench.cost import Bill
+from tests.bench.peers import AWS_CLI, FABFUEL, OURS
+from tests.bench.replay import Figures
+from tests.bench.replayed import ACTION, AGAIN, MOVED_BY, SCRIPT, TIMES
+from tests.bench.scenarios import SCENARIOS, Measured
+from tests.bench.startup import Start
+
+DOCS = Path(__file__).parents[2] / "docs"
+WORDS = Path(__file__).with_name("page.md")
+PAGE, PLOT = DOCS / "benchmarks.md", DOCS / "benchmarks.svg"
+_MEASURED = (OURS, FABFUEL, AWS_CLI)
+_REPLAYED = (OURS, AGAIN, SCRIPT, FABFUEL, AWS_CLI, ACTION)
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All that one run of the bench has measured."""
+
+    starts: Sequence[Start]
+    sizes: tuple[int, int]
+    measured: Sequence[Measured]
+    replayed: Sequence[Measured]
+    bills: Sequence[Bill]
+    ours: Sequence[Figures]
+    peers: Sequence[Figures]
+    others: Sequence[Figures]
+    minutes: float
+
+    def over(self) -> list[str]:
+        """What is over its bound."""
+        most = startup.MOST_CPU_RATIO
+        over = [f"{each.name}: {each.ratio:.2f} times boto3" for each in self.starts if each.ratio > most]
+        if self.sizes[1] > startup.MOST_ZIPPED_BYTES:
+            over.append(f"the asset without the SDK: {self.sizes[1]} bytes")
+        over += [f"{each.name}: ${each.dollars:.5f}" for each in self.bills if each.dollars >= cost.MOST_DOLLARS]
+        wrong = (each for each in (*self.measured, *self.replayed) if not each.is_right)
+        over += [f"{each.deployer}: wrong about {each.scenario}" for each in wrong if each.deployer in {OURS, AGAIN}]
+        better = ((each, other) for each in self.ours for other in self.others if other.is_better(each))
+        return over + [f"{each.name}: {other.name} asks less and knows sooner" for each, other in better]
+
+
+def write(results: Results) -> None:
+    """Write the page and the plot."""
+    PLOT.write_text(plot.draw(results.ours, results.peers, results.others))
+    whole, own = results.sizes
+    minutes = results.bills[0].minutes
+    page = WORDS.read_text().format(
+        date=datetime.now(UTC).date(),
+        minutes=results.minutes,
+        machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
+        times=TIMES,
+        moved=MOVED_BY,
+        replays=_replays(results.replayed),
+        wrong=_wrong(results.replayed),
+        rollouts=_rollouts((*results.ours, *results.peers)),
+        real=_real(results.measured),
+        means=_means(results.measured),
+        runs=startup.RUNS,
+        most_ratio=startup.MOST_CPU_RATIO,
+        megabytes=startup.MEGABYTES_OF_A_CPU,
+        starts=_starts(results.starts),
+        zipped=whole / 1e6,
+        own=own / 1e6,
+        most_dollars=cost.MOST_DOLLARS,
+        bills=_bills(results.bills),
+        billed=minutes,
+        waits=_waits(minutes),
+        noted=cost.PRICES_NOTED,
+        prices=_prices(),
+    )
+    PAGE.write_text(page)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _replays(replayed: Sequence[Measured]) -> str:
+    def seen(scenario: str, deployer: str) -> list[Measured]:
+        return [each for each in replayed if (each.scenario, each.deployer) == (scenario, deployer)]
+
+    rows = [[each.name, *(_cell(seen(each.name, name)) for name in _REPLAYED)] for each in SCENARIOS]
+    return _table(["rollout", *_REPLAYED], rows)
+
+
+def _cell(measured: Sequence[Measured]) -> str:
+    if not measured:
+        return ""
+    told = f"{statistics.median(each.calls for each in measured):.0f}"
+    wrong = [each for each in measured if not each.is_right]
+    lags = [each.lag for each in measured if each.lag is not None and each.is_right]
+    if lags:
+        told += f", {statistics.median(lags):.0f} / {max(lags):.0f}"
+    if not wrong:
+        return told
+    often = "" if len(wrong) == len(measured) else f" {len(wrong)} of {len(measured)} times"
+    return f"{told}, **{_says(wrong[0])}{often}**"
+
+
+def _says(measured: Measured) -> str:
+    return "says success" if measured.succeeded else "says failure"
+
+
+def _wrong(replayed: Sequence[Measured]) -> str:
+    wrong = Counter((each.deployer, each.scenario, _says(each)) for each in replayed if not each.is_right)
+    rows = [[deployer, scenario, says, str(times)] for (deployer, scenario, says), times in wrong.items()]
+    return _table(["deployer", "rollout", "verdict", "times"], rows)
+
+
+def _rollouts(figures: Iterable[Figures]) -> str:
+    rows = [
+        [
+            each.name,
+            f"{each.polls:.0f}",
+            str(each.most_polls),
+            f"{each.median_lag:.1f} s",
+            f"{each.worst_lag:.0f} s",
+            f"{each.mean_share:.1%}",
+            f"{each.worst_share:.0%}",
+        ]
+        for each in figures
+    ]
+    header = ["", "looks, on average", "at most", "lag, median", "at worst", "share, on average", "at worst"]
+    return _table(header, rows)
+
+
+def _real(measured: Sequence[Measured]) -> str:
+    found = {(each.scenario, each.deployer): each for each in measured}
+    rows = [[each.name, *(_real_cell(found[each.name, name]) for name in _MEASURED)] for each in SCENARIOS]
+    return _table(["rollout", *_MEASURED], rows)
+
+
+def _real_cell(each: Measured) -> str:
+    lag = "" if each.lag is None else f", {each.lag:.1f}"
+    return f"{each.calls}{lag}, CPU {each.cpu or 0:.1f}" + ("" if each.is_right else f", **{_says(each)}**")
+
+
+def _means(measured: Sequence[Measured]) -> str:
+    rows = []
+    for name in _MEASURED:
+        acted = [each.to_update for each in measured if each.deployer == name and each.to_update]
+        cpu = [each.cpu for each in measured if each.deployer == name and each.cpu]
+        figures = (statistics.median(acted), max(acted), statistics.median(cpu), max(cpu))
+        rows.append([name, *(f"{each:.1f} s" for each in figures)])
+    return _table(["", "to UpdateService, median", "at most", "CPU, median", "at most"], rows)
+
+
+def _starts(starts: Iterable[Start]) -> str:
+    rows = []
+    for each in starts:
+        row = [f"`{each.name}`", f"{each.cpu:.2f} s", f"{each.ratio:.2f}"]
+        if each.compiled is None:
+            rows.append([*row, "", ""])
+        else:
+            slow = each.compiled * startup.MEGABYTES_OF_A_CPU / 512
+            rows.append([*row, f"{each.compiled:.2f} s", f"{slow:.1f} s"])
+    return _table(["", "CPU", "ratio", "from the asset", "with 512 MB"], rows)
+
+
+def _bills(bills: Iterable[Bill]) -> str:
+    rows = [
+        [
+            f"{each.name} deployment",
+            f"{each.seconds:.0f} s",
+            str(each.polls),
+            str(each.transitions),
+            str(each.requests),
+            str(each.events),
+            f"{each.gb_seconds:.1f}",
+            f"${each.dollars:.5f}",
+            f"${each.dollars_of_logs:.5f}",
+            f"{each.acted:.1f} s",
+        ]
+        for each in bills
+    ]
+    header = ["", "took", "looks", "transitions", "requests", "events", "GB-seconds", "US dollars", "its log"]
+    header.append("push to update")
+    return _table(header, rows)
+
+
+def _waits(minutes: int) -> str:
+    others = {
+        "a GitHub Actions runner (Linux, 2 cores)": cost.RUNNER_MINUTE,
+        "an action of CodePipeline": cost.PIPELINE_MINUTE,
+    }
+    return _table(["", "US dollars"], [[name, f"${minutes * price.dollars:.3f}"] for name, price in others.items()])
+
+
+def _prices() -> str:
+    rows = [[each.of, f"${each.dollars:.10f}".rstrip("0"), f"<{each.page}>"] for each in cost.PRICES]
+    return _table(["", "US dollars", "page"], rows)
