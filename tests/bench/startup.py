@@ -1,12 +1,13 @@
 """What a start of the functions costs, and how large their asset is.
 
 Speed is compared in one run and as a ratio, since machines are noisy: each step against `boto3.client("ecs")` alone,
-alternating, each in a process of its own, by its CPU seconds. And once more from the asset, which has no bytecode: so
+in turns, each in a process of its own, by its CPU seconds. And once more from the asset, which has no bytecode: so
 Lambda starts it, and compiles what it imports.
 """
 
 import io
 import os
+import statistics
 import subprocess
 import sys
 import zipfile
@@ -51,10 +52,13 @@ def measure() -> list[Start]:
         for name in STEPS:
             isolated = ("-I", "-S", "-B", "-c", _ASSET_ONLY + codes[name] + _TOLD, str(asset.build()))
             compiled[name].append(_cpu_seconds(*isolated))
-    # What else the machine does only ever adds.
-    alone = min(warm[ALONE])
     return [
-        Start(name, min(seconds), min(seconds) / alone, min(compiled[name]) if name in compiled else None)
+        Start(
+            name,
+            statistics.median(seconds),
+            statistics.median(one / alone for one, alone in zip(seconds, warm[ALONE], strict=True)),
+            statistics.median(compiled[name]) if name in compiled else None,
+        )
         for name, seconds in warm.items()
     ]
 
