@@ -72,12 +72,12 @@ class Alarms(Construct):
                 said = f"The function {step.state} has {kind.lower()} that last"
                 self._alarm(f"{step.state}{kind}", metric, said, threshold=ERRORS_THAT_LAST)
 
-    def watch_sweep(self, function: lambda_.Function) -> None:
-        """Watch for sweeps that Lambda has tried three times in vain.
+    def watch(self, name: str, function: lambda_.Function, what: str) -> None:
+        """Watch for events of a function beside the workflow that Lambda has tried three times in vain.
 
         https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
         """
-        self._alarm("SweepFailed", function.metric("AsyncEventsDropped"), "Missed pushes were not looked for")
+        self._alarm(name, function.metric("AsyncEventsDropped"), what)
 
     def _alarm(
         self, name: str, metric: cloudwatch.Metric, what: str, *, threshold: int = 1, statistic: str = "Sum"

@@ -27,7 +27,7 @@ PACKAGE = ROOT / "lambda" / "ecs_deploy"
 BUILD = ROOT / ".build"
 PYTHON = "3.14"
 
-_SERVICES = {"ecr", "ecs", "logs", "stepfunctions"}
+_SERVICES = {"ecr", "ecs", "logs", "ssm", "stepfunctions"}
 _COMPILED = {".so", ".pyd", ".dylib", ".dll"}
 
 

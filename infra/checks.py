@@ -94,8 +94,8 @@ def acknowledge(
         )
 
 
-def acknowledge_sweep(role: iam.Role) -> None:
-    """Acknowledge the findings of the sweep."""
+def acknowledge_reader(role: iam.Role) -> None:
+    """Acknowledge the findings of a function beside the workflow."""
     _wildcard(role, "*", "X-Ray, DescribeTaskDefinition and ListTaskDefinitions know no resources. Only read.")
 
 

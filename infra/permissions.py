@@ -105,6 +105,15 @@ def of_a_sweep(machine: str, targets: Sequence[Target]) -> list[list[PolicyState
     return [[_revisions(), start, *first], *others]
 
 
+def of_parameters(targets: Sequence[Target]) -> list[list[PolicyStatement]]:
+    """The documents of the function that writes the parameters of the targets."""
+    read = PolicyStatement(actions=["ecs:DescribeTaskDefinition"], resources=["*"])
+    names = _unique(f"parameter/{(target.parameter or '').removeprefix('/')}" for target in targets)
+    services = _unique(f"service/{target.cluster}/{target.service}" for target in targets)
+    first, *others = documents([Grant(("ssm:PutParameter",), names), Grant(("ecs:DescribeServices",), services)])
+    return [[read, *first], *others]
+
+
 def named(step: Step, targets: Sequence[Target]) -> list[Grant]:
     """What a step may do to the services and the repositories of the targets."""
     services = _unique(f"service/{target.cluster}/{target.service}" for target in targets)

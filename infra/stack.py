@@ -14,6 +14,7 @@ from infra.dashboard import Dashboard
 from infra.functions import Package, step_function
 from infra.machine import Machine
 from infra.notices import Notices
+from infra.parameters import Parameters, with_parameters
 from infra.sweep import Sweep, groups
 from infra.triggers import Triggers
 from infra.workflow import REGISTER, STEPS
@@ -56,11 +57,15 @@ class EcsDeploy(Stack):
         triggers = Triggers(self, workflow.machine, targets)
         swept = groups(targets)
         sweep = Sweep(self, workflow.machine, swept, package) if swept else None
+        written = with_parameters(targets)
+        parameters = Parameters(self, workflow.machine, written, package) if written else None
         notices = None if notify is None else Notices(self, workflow.machine, notify)
         dead_letters = {"Triggers": triggers.dead_letters, **({"Notices": notices.dead_letters} if notices else {})}
         alarms = Alarms(self, workflow, functions, dead_letters, notices.topics if notices else [])
         if sweep:
-            alarms.watch_sweep(sweep.function)
+            alarms.watch("SweepFailed", sweep.function, "Missed pushes were not looked for")
+        if parameters:
+            alarms.watch("ParameterFailed", parameters.function, "What a service runs was not written to its parameter")
         dashboard = Dashboard(self, workflow, functions, dead_letters, alarms.alarms)
 
         self.machine = workflow.machine
@@ -69,6 +74,8 @@ class EcsDeploy(Stack):
             CfnOutput(self, step.placeholder, value=made.function.function_name)
         if sweep:
             CfnOutput(self, "SweepFunction", value=sweep.function.function_name)
+        if parameters:
+            CfnOutput(self, "ParameterFunction", value=parameters.function.function_name)
         CfnOutput(self, "DeadLetterQueueUrl", value=triggers.dead_letters.queue_url)
         CfnOutput(self, "DashboardName", value=dashboard.dashboard.dashboard_name)
         if notices:
@@ -77,5 +84,6 @@ class EcsDeploy(Stack):
             if notices.chat:
                 CfnOutput(self, "ChatTopicArn", value=notices.chat.topic_arn)
         checks.acknowledge(steps, claims, workflow, dead_letters.values(), targets)
-        if sweep:
-            checks.acknowledge_sweep(sweep.role)
+        for reader in (sweep, parameters):
+            if reader:
+                checks.acknowledge_reader(reader.role)

@@ -9,6 +9,7 @@ CloudFormation after minutes, and because a name never has to be escaped in an A
 - repositories: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
 - tags: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageIdentifier.html
 - roles: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+- parameters: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
 - wildcards: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
 """
 
@@ -41,6 +42,7 @@ _REPOSITORY = re.compile(
 _TAG = re.compile(r"(?!.*\*\*)[A-Za-z0-9_.*-]{1,128}")
 _TAGS_LENGTH = 1_400
 _ROLE = re.compile(r"(?=.{1,576}\Z)(?:[\w+=,.@-]+/)*[\w+=,.@-]{1,64}", re.ASCII)
+_PARAMETER = re.compile(r"(?=.{1,1000}\Z)(?!/?(?i:aws|ssm))(?:(?:/[A-Za-z0-9_.-]+){1,15}|[A-Za-z0-9_.-]+)")
 # At most a year: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 _RATE = re.compile(r"(?=[0-9]{1,3} )(?P<number>[1-9][0-9]*) (?P<unit>minute|hour|day)s?")
 _MINUTES = {"minute": 1, "hour": 60, "day": 1440}
@@ -51,7 +53,8 @@ class Target:
     """One entry of `targets`. Without a `repository` no push starts it; `timeout` is in seconds.
 
     `sweep` is the minutes from one look for missed pushes to the next; None where nobody looks. `roles` are the names,
-    with their paths, of the roles that its task definition may carry; None for any role of the account.
+    with their paths, of the roles that its task definition may carry; None for any role of the account. `parameter` is
+    the name of the one in Systems Manager to which the image is written that the service runs.
     """
 
     cluster: str
@@ -63,6 +66,7 @@ class Target:
     container: str | None = None
     sweep: int | None = None
     roles: tuple[str, ...] | None = None
+    parameter: str | None = None
 
 
 def parse(value: object) -> tuple[Target, ...]:
@@ -82,6 +86,7 @@ def parse(value: object) -> tuple[Target, ...]:
         read = {"tags": tuple(entry.get("tags", EVERY_TAG)), "sweep": _minutes(sweep) if sweep else None}
         roles = {"roles": tuple(entry["roles"])} if "roles" in entry else {}
         target = Target(**{**entry, **read, **roles})
+        problems += _shared_parameter(index, target, targets)
         if target in targets:
             problems.append(f"cdk.json, targets[{index}]: says the same as targets[{targets.index(target)}].")
         targets.append(target)
@@ -122,6 +127,8 @@ def _problems(entry: object) -> list[str]:
             problems.append(f".{key}: {said}, but is {value!r}.")
     meaningless = ["tags"] if "tags" in entry else []
     meaningless += ["sweep"] if entry.get("sweep") is not None else []
+    if "parameter" in entry and not entry.keys() & {"repository", "container"}:
+        problems.append(".parameter: needs repository or container, which tells whose image to write.")
     if "repository" not in entry:
         problems += [f".{key}: has no meaning without repository." for key in meaningless]
     return problems
@@ -165,6 +172,23 @@ def _roles(value: object) -> str | None:
     return None if len(set(value)) == len(value) else "must name each role once"
 
 
+def _shared_parameter(index: int, target: Target, others: list[Target]) -> list[str]:
+    """What is wrong where another target writes the same parameter: they may differ in what starts them only."""
+    for number, other in enumerate(others):
+        if target.parameter and target.parameter == other.parameter and _writes(target) != _writes(other):
+            return [f"cdk.json, targets[{index}].parameter: is that of targets[{number}], which writes another image."]
+    return []
+
+
+def _writes(target: Target) -> tuple[str | None, ...]:
+    return target.cluster, target.service, target.container or target.repository
+
+
+def _parameter(value: object) -> str | None:
+    valid = isinstance(value, str) and _PARAMETER.fullmatch(value)
+    return None if valid else 'must be the name of a parameter of Systems Manager, such as "/doorman/image"'
+
+
 def _sweep(value: object) -> str | None:
     valid = value is None or (isinstance(value, str) and (_minutes(value) or 0) >= MOST_OFTEN_SWEPT)
     return None if valid else 'must be a rate of 5 minutes or more, such as "30 minutes", "1 hour" or "2 days", or null'
@@ -186,4 +210,5 @@ _RULES: dict[str, Callable[[object], str | None]] = {
     "container": _ecs_name,
     "sweep": _sweep,
     "roles": _roles,
+    "parameter": _parameter,
 }

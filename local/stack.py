@@ -19,6 +19,7 @@ FUNCTIONS = {
     "update_service": "UpdateServiceFunction",
     "poll_stability": "PollStabilityFunction",
     "sweep": "SweepFunction",
+    "write_parameter": "ParameterFunction",
 }
 
 

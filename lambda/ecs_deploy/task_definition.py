@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ecs_deploy.errors import NoMatchingContainer, UnsupportedService
 from ecs_deploy.image import ImageReference, InvalidImageReference
 from ecs_deploy.model import EVERY_CONTAINER, TAGS_OF_AN_END
+from ecs_deploy.registry import ecr
 
 # DescribeTaskDefinition answers these, RegisterTaskDefinition does not take them:
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html
@@ -57,6 +58,16 @@ def edit(document: Mapping[str, Any], image: ImageReference, container: str | No
         if each["name"] in new_images:
             each["image"] = str(new_images[each["name"]])
     return Edit(copy, tuple(new_images), next(iter(new_images.values())))
+
+
+def image_of(document: Mapping[str, Any], repository: str | None, container: str | None) -> str | None:
+    """The image of the container that is named, or of the first one of an ECR repository; None if there is none."""
+    for each in document["containerDefinitions"]:
+        image = each.get("image")
+        parsed = _parse(image)
+        if each["name"] == container or (parsed and parsed.path == repository and ecr(parsed.domain)):
+            return str(image)
+    return None
 
 
 def images(document: Mapping[str, Any], containers: Collection[str]) -> dict[str, str | None]:

@@ -60,6 +60,8 @@ def test_the_text_of_a_list_is_a_list() -> None:
         {"repository": "a" * 256},
         {"repository": "d", "tags": ["*"]} | {"repository": "do"},
         {"repository": "doorman", "tags": ["v*.*", "_x", "A-b.c"]},
+        {"container": "web", "parameter": "/doorman/image"},
+        {"repository": "doorman", "parameter": "doorman-image_1.0"},
         {"roles": []},
         {"roles": ["task", "service-role/a+b=c,d.e@f-1_", "p" * 64]},
         {"cluster": "c" * 255},
@@ -94,6 +96,15 @@ def test_possible_values(good: dict[str, Any]) -> None:
         ("repository", "a" * 257),
         ("repository", "123456789012.dkr.ecr.us-east-1.amazonaws.com/doorman:v1"),
         ("repository", 7),
+        ("parameter", ""),
+        ("parameter", "/"),
+        ("parameter", "doorman/image"),
+        ("parameter", "/aws/image"),
+        ("parameter", "SSM-image"),
+        ("parameter", "arn:aws:ssm:us-east-1:123456789012:parameter/doorman"),
+        ("parameter", "/door man"),
+        ("parameter", "/a" * 16),
+        ("parameter", 7),
         ("roles", "task"),
         ("roles", None),
         ("roles", ["task*"]),
@@ -203,3 +214,15 @@ def test_log_levels(level: str) -> None:
 def test_what_is_no_log_level(level: object) -> None:
     with pytest.raises(InvalidContext, match=r"^cdk\.json, logLevel: must be one of DEBUG, INFO, WARNING, ERROR"):
         log_level(level)
+
+
+def test_whose_image_a_parameter_has() -> None:
+    with pytest.raises(InvalidContext, match=r"targets\[0\].parameter: needs repository or container"):
+        parse([GOOD | {"parameter": "/doorman/image"}])
+
+
+def test_a_parameter_has_one_image() -> None:
+    first = PUSHED | {"parameter": "/doorman/image"}
+    assert len(parse([first, first | {"tags": ["v*"]}])) == 2
+    with pytest.raises(InvalidContext, match=r"targets\[1\].parameter: is that of targets\[0\]"):
+        parse([first, first | {"service": "other"}])

@@ -150,6 +150,7 @@ class EcsModel:
         self.clusters = {"production1"}
         self.images: set[tuple[str, str]] = set()
         self.installed = clock.now()
+        self.parameters: dict[str, str] = {}
         self.pushed: dict[str, list[Document]] = {}
         self.behaviours: dict[str, Behaviour | Iterator[Behaviour]] = {}
         self.refused: set[str] = set()
@@ -215,6 +216,7 @@ class EcsModel:
             "GetLogEvents": self._get_log_events,
             "StartExecution": self._start_execution,
             "DescribeExecution": self._describe_execution,
+            "PutParameter": self._put_parameter,
             "DescribeStateMachine": lambda _: {"creationDate": self.installed.timestamp()},
         }
         answer = handlers[action](body)
@@ -425,6 +427,11 @@ class EcsModel:
             raise AwsError("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
         self.executions[arn] = body["input"]
         return {"executionArn": arn, "startDate": self.clock.now().timestamp()}
+
+    def _put_parameter(self, body: Document) -> Document:
+        assert (body["Type"], body["Overwrite"]) == ("String", True)
+        self.parameters[body["Name"]] = body["Value"]
+        return {"Version": 1, "Tier": "Standard"}
 
     def _describe_execution(self, body: Document) -> Document:
         arn = body["executionArn"]

@@ -39,6 +39,9 @@ TARGETS: list[dict[str, Any]] = [
     for number in range(1, 31)
 ]
 
+WRITTEN = {"repository": "written", "cluster": "production1", "service": "written", "parameter": "/written/image"}
+TARGETS.append(WRITTEN)
+
 QUICK = ("--wait-scale", "0.2", "--start-seconds", "0.2", "--enforce")
 
 

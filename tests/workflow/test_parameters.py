@@ -1,0 +1,31 @@
+"""The parameter of a target on the emulator: written after a success, and not before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.workflow.conftest import WRITTEN, created, eventually
+from tests.workflow.test_deployments import Deployer
+
+if TYPE_CHECKING:
+    from local.cloud import Cloud
+
+
+def test_a_success_is_written(cloud: Cloud) -> None:
+    service = created(cloud, WRITTEN["cluster"], WRITTEN["service"], 2, breaker=False)
+    parameters, deployer = cloud.client("ssm"), Deployer(cloud)
+
+    def value() -> str:
+        found = parameters.get_parameters(Names=[WRITTEN["parameter"]])["Parameters"]
+        return str(found[0]["Value"]) if found else ""
+
+    with deployer.new() as executions:
+        image = service.push("2")
+    assert executions[0]["output"]["outcome"] == "DEPLOYED"
+    assert eventually(value) == image
+    with deployer.new() as executions:
+        service.push("3", "crash")
+    assert executions[0]["error"] == "DeploymentFailed"
+    with deployer.new() as executions:
+        newest = service.push("4")
+    eventually(lambda: value() == newest)
