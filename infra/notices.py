@@ -131,8 +131,8 @@ class Notices(Construct):
 
 
 def outcome_pattern(machine: str) -> dict[str, Any]:
-    """Match the outcomes that executions of this state machine send."""
-    return {"source": [SOURCE], "detail-type": [OUTCOME], "resources": [machine]}
+    """Match the outcomes that executions of this state machine send, and nobody who may send from another account."""
+    return {"source": [SOURCE], "detail-type": [OUTCOME], "account": [Aws.ACCOUNT_ID], "resources": [machine]}
 
 
 def untold_pattern(machine: str) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from constructs import Construct
 
 from infra import permissions
 from infra.functions import Function
-from infra.workflow import FUNCTION_TIMEOUT, OUTCOME, SOURCE
+from infra.notices import outcome_pattern
+from infra.workflow import FUNCTION_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,12 +84,8 @@ def with_parameters(targets: Sequence[Target]) -> list[Target]:
 
 def pattern(machine: str, target: Target) -> dict[str, Any]:
     """Match a success at the service of a target."""
-    return {
-        "source": [SOURCE],
-        "detail-type": [OUTCOME],
-        "resources": [machine],
-        "detail": {"outcome": ["DEPLOYED"], "cluster": [target.cluster], "service": [target.service]},
-    }
+    deployed = {"outcome": ["DEPLOYED"], "cluster": [target.cluster], "service": [target.service]}
+    return {**outcome_pattern(machine), "detail": deployed}
 
 
 def template(target: Target) -> str:

@@ -1,7 +1,7 @@
 """What the core decides about: a service and its deployments as ECS describes them, and a deployment on its way."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
@@ -452,10 +452,18 @@ class Progress:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        failure = document["failure"]
-        restored = failure and Failure(failure["error"], failure["message"], tuple(failure["reasons"]))
-        lists = {key: tuple(document[key]) for key in ("containers", "tried")}
-        return cls(**{**document, **lists, "failure": restored, "rhythm": Rhythm(**document["rhythm"])})
+        """Read what `as_json` gave, here or in another release: the functions may change under an execution.
+
+        A member that is missing has its default, and one that is unknown is passed over.
+        """
+        known = {each.name: document[each.name] for each in fields(cls) if each.name in document}
+        for key in known.keys() & {"containers", "tried"}:
+            known[key] = tuple(known[key])
+        if failure := known.get("failure"):
+            known["failure"] = Failure(failure["error"], failure["message"], tuple(failure["reasons"]))
+        rhythm = known.get("rhythm", {})
+        known["rhythm"] = Rhythm(**{each.name: rhythm[each.name] for each in fields(Rhythm) if each.name in rhythm})
+        return cls(**known)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -28,7 +28,8 @@ EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:Machine:one"
 
 @pytest.fixture(scope="module")
 def told() -> dict[str, Any]:
-    return synthesize(TARGETS, notify=notify(["ops@example.com", "https://hooks.example.com/x", CHANNEL]))
+    targets = [target | {"parameter": "/doorman/image"} for target in TARGETS]
+    return synthesize(targets, notify=notify(["ops@example.com", "https://hooks.example.com/x", CHANNEL]))
 
 
 def policy(template: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -220,6 +221,8 @@ def test_alarms(told: dict[str, Any]) -> None:
         wanted[f"{queue}DeadLetters"] = ("AWS/SQS", "ApproximateNumberOfMessagesVisible", dimension, 1)
     swept = by("FunctionName", "{SweepLookFunction}")
     wanted["SweepFailed"] = ("AWS/Lambda", "AsyncEventsDropped", swept, 1)
+    written = by("FunctionName", "{ParametersWriteFunction}")
+    wanted["ParameterFailed"] = ("AWS/Lambda", "AsyncEventsDropped", written, 1)
     for step in STEPS:
         for kind in ("Errors", "Throttles"):
             dimension = by("FunctionName", f"{{{step.state}Function}}")

@@ -25,6 +25,7 @@ def event(**detail: str) -> dict[str, Any]:
     return {
         "source": "ecs-deploy",
         "detail-type": "ECS Deploy Outcome",
+        "account": "123456789012",
         "resources": ["arn:one", MACHINE],
         "detail": told | detail,
     }
@@ -52,6 +53,7 @@ def test_a_success_writes_the_parameters_of_its_service() -> None:
     for other in (event(outcome="SUPERSEDED"), event(service="gate"), event(cluster="staging")):
         assert written(made, other) == []
     assert written(made, event() | {"resources": ["arn:one", "another machine"]}) == []
+    assert written(made, event() | {"account": "999999999999"}) == []
 
 
 def test_what_the_function_may_do() -> None:

@@ -14,12 +14,13 @@ from aws_cdk import App, assertions
 from ecs_deploy.course import Outcome
 from ecs_deploy.errors import DeployError
 from ecs_deploy.model import Home
-from ecs_deploy.request import _Reader, parse
+from ecs_deploy.request import NewImage, _Reader, parse
 from infra.context import notify
 from infra.picture import BEGIN, END, NoPlaceForPicture, drawn_into, main, mermaid
 from infra.targets import Target
 from infra.targets import parse as parse_targets
 from infra.workflow import definition
+from tests.infra.eventbridge import matches, render
 from tests.infra.synthesis import CDK_JSON, ROOT, of_type
 from tests.support.events import OUTCOME, STARTED, hold
 
@@ -181,3 +182,16 @@ def test_every_link_between_documents_points_to_a_headline() -> None:
             headlines = re.findall(r"^#+ (.+)$", (document.parent / path).read_text(), re.MULTILINE)
             anchors = {re.sub(r"[^\w -]", "", headline.lower()).replace(" ", "-") for headline in headlines}
             assert anchor in anchors, f"{document.name}: {path}#{anchor}"
+
+
+def test_the_rule_for_another_registry_starts_what_can_be_deployed() -> None:
+    text = (ROOT / "docs/operating.md").read_text()
+    (rule,) = [json.loads(block) for block in re.findall(r"^ *```json\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)]
+    event = json.loads((ROOT / "tests/infra/events/push.json").read_text())
+    assert not matches(rule["EventPattern"], event)
+    foreign = {**event, "account": "999999999999"}
+    assert matches(rule["EventPattern"], foreign)
+    request = parse(json.loads(render(rule["InputTransformer"], foreign)), HOME)
+    assert request.push
+    assert isinstance(request.wanted, NewImage)
+    assert str(request.wanted.image).startswith("999999999999.dkr.ecr.us-east-1.amazonaws.com/doorman:v")
