@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit infra workflow e2e bench volume synth diff deploy picture format lock clean
+.PHONY: help setup demo test check unit infra workflow e2e browser bench volume synth diff deploy picture format lock clean
 
 help:
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' Makefile
@@ -37,6 +37,9 @@ workflow: setup ## the stack on the emulator, from push to outcome
 
 e2e: setup ## the stack with real containers; needs a Docker engine and a static busybox
 	pytest tests/e2e
+
+browser: setup ## the report in headless Chromium, which has to be there
+	pytest tests/browser
 
 bench: setup .build/peers/.installed ## this deployer beside others; writes docs/benchmarks.md, takes a quarter of an hour
 	python -m tests.bench

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from local import images, running
+from local import images, report, running
 from local.cloud import LocalCloud, client
 from local.processes import ProcessFailedError, StoppedError
 
@@ -48,6 +48,9 @@ def parse() -> argparse.Namespace:
         "--enforce", action="store_true", help="hold the functions to the policies of their roles, as AWS does"
     )
     up.add_argument("--docker", action="store_true", help="run real containers, of images pushed by `docker push`")
+    up.add_argument(
+        "--report", metavar="FILE", type=Path, default=report.REPORT, help="where to tell what was deployed, at the end"
+    )
     up.add_argument("--verbose", action="store_true", help="log what the emulator and the functions do")
     up.set_defaults(command=run_up)
 
@@ -85,6 +88,7 @@ def run_up(arguments: argparse.Namespace) -> int:
             say("ready; Ctrl-C stops it")
             if local.serve():
                 raise ProcessFailedError("the emulator ended by itself, see above")
+            say(f"report: {report.write(cloud, arguments.report)}")
     except StoppedError:
         pass
     return 0

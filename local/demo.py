@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from local import images
+from local import images, report
 from local.cloud import Cloud, LocalCloud
 from local.processes import ProcessFailedError
 
@@ -57,7 +57,10 @@ def main() -> int:
     console.print("Starting AWS on this machine and deploying the stack to it (its log: .build/demo.log) …")
     try:
         with LocalCloud([TARGET], start_seconds=1.0, enforce=True) as cloud:
-            Demo(cloud).run()
+            try:
+                Demo(cloud).run()
+            finally:
+                console.print(f"What happened, as a page to look at: {report.write(cloud)}")
     except (DemoError, ProcessFailedError) as problem:
         console.print(f"[red]The demo failed:[/] {problem}")
         return 1

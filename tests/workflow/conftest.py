@@ -39,7 +39,14 @@ TARGETS: list[dict[str, Any]] = [
     for number in range(1, 31)
 ]
 
-WRITTEN = {"repository": "written", "cluster": "production1", "service": "written", "parameter": "/written/image"}
+# One that nobody takes without meaning it.
+WRITTEN: dict[str, Any] = {
+    "repository": "written",
+    "tags": ["v*"],
+    "cluster": "production1",
+    "service": "written",
+    "parameter": "/written/image",
+}
 TARGETS.append(WRITTEN)
 
 QUICK = ("--wait-scale", "0.2", "--start-seconds", "0.2", "--enforce")

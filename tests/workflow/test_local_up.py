@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from dataclasses import asdict, dataclass
@@ -54,8 +55,9 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Other]:
         "HTTP_PROXY": "http://127.0.0.1:1",
         "http_proxy": "http://127.0.0.1:1",
     }
-    with local_up(log, *QUICK, **settings) as process:
-        yield Other(process, ready(process, log), temporary)
+    report = directory / "report.html"
+    with local_up(log, *QUICK, "--report", str(report), **settings) as process:
+        yield Other(process, ready(process, log), temporary, report)
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Other:
     process: subprocess.Popen[str]
     cloud: Cloud
     temporary: Path
+    report: Path
 
 
 def test_emulators_run_side_by_side(cloud: Cloud, other: Other) -> None:
@@ -176,10 +179,12 @@ def test_a_start_that_fails_leaves_nothing(cloud: Cloud, tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
-def test_the_end_leaves_nothing(other: Other) -> None:
+def test_the_end_leaves_nothing_but_the_report(other: Other) -> None:
     payload = json.dumps({}).encode()
     other.cloud.client("lambda").invoke(FunctionName=other.cloud.functions["poll_stability"], Payload=payload)
     assert len(processes_of(other.temporary)) > 1
     other.process.send_signal(signal.SIGTERM)
     eventually(lambda: clean_after(other.process, other.temporary))
     assert other.process.returncode == 0
+    # The pushes above started executions, which found no service.
+    assert re.search(r">ServiceNotFound</span> doorman-service in production1</h2>", other.report.read_text())

@@ -20,12 +20,12 @@ def test_a_success_is_written(cloud: Cloud) -> None:
         return str(found[0]["Value"]) if found else ""
 
     with deployer.new() as executions:
-        image = service.push("2")
+        image = service.push("v2")
     assert executions[0]["output"]["outcome"] == "DEPLOYED"
     assert eventually(value) == image
     with deployer.new() as executions:
-        service.push("3", "crash")
+        service.push("v3", "crash")
     assert executions[0]["error"] == "DeploymentFailed"
     with deployer.new() as executions:
-        newest = service.push("4")
+        newest = service.push("v4")
     eventually(lambda: value() == newest)

@@ -1,0 +1,85 @@
+"""The report: one HTML file, with nothing to load, of the executions that an emulator ran."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from local.project import ROOT
+from local.timeline import Story, story
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from local.cloud import Cloud
+
+REPORT = ROOT / ".build" / "report.html"
+MOST_EXECUTIONS = 200
+# As many as DescribeTasks takes at once: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
+TASKS_OF_A_CALL = 100
+
+
+def write(cloud: Cloud, file: Path = REPORT) -> Path:
+    """Write the report of an emulator that runs; gives the file, which appears complete."""
+    page = render([*stories(cloud)], datetime.now(UTC))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as temporary:
+        temporary.write(page)
+    Path(temporary.name).chmod(0o644)
+    os.replace(temporary.name, file)  # noqa: PTH105 - it takes the place of another one
+    return file
+
+
+def render(stories: Sequence[Story], written_at: datetime) -> str:
+    """Draw the page. All texts are escaped: requests may hold anything."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(
+        stories=stories, written_at=written_at.strftime("%Y-%m-%d %H:%M UTC")
+    )
+
+
+def stories(cloud: Cloud) -> Iterator[Story]:
+    """Tell the executions of the state machine, the newest first."""
+    states = cloud.client("stepfunctions")
+    listed = states.list_executions(stateMachineArn=cloud.state_machine, maxResults=MOST_EXECUTIONS)["executions"]
+    tasks: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for each in sorted(listed, key=lambda each: each["startDate"], reverse=True):
+        execution = states.describe_execution(executionArn=each["executionArn"])
+        pages = states.get_paginator("get_execution_history").paginate(executionArn=each["executionArn"])
+        history = [event for page in pages for event in page["events"]]
+        place = _place(execution)
+        if place and place not in tasks:
+            tasks[place] = list(_tasks(cloud, *place))
+        yield story(execution, history, tasks[place] if place else ())
+
+
+def _place(execution: dict[str, Any]) -> tuple[str, str] | None:
+    """Cluster and service of an execution that found its service; else there are no tasks to show."""
+    output = json.loads(execution.get("output") or "{}")
+    cause = json.loads(execution.get("cause") or "{}")
+    request = json.loads(execution["input"])
+    if not (output or cause.get("revision") or execution["status"] == "RUNNING") or not isinstance(request, dict):
+        return None
+    return request["cluster"].rpartition("/")[2], request["service"].rpartition("/")[2]
+
+
+def _tasks(cloud: Cloud, cluster: str, service: str) -> Iterator[dict[str, Any]]:
+    """The tasks of a service: those that run, and those that the emulator still remembers."""
+    ecs = cloud.client("ecs")
+    for status in ("RUNNING", "STOPPED"):
+        pages = ecs.get_paginator("list_tasks").paginate(cluster=cluster, serviceName=service, desiredStatus=status)
+        arns = [arn for page in pages for arn in page["taskArns"]]
+        for start in range(0, len(arns), TASKS_OF_A_CALL):
+            yield from ecs.describe_tasks(cluster=cluster, tasks=arns[start : start + TASKS_OF_A_CALL])["tasks"]
