@@ -189,6 +189,12 @@ def unused_targets() -> Iterator[dict[str, Any]]:
     return iter(TARGETS)
 
 
+@pytest.fixture(scope="session")
+def written(cloud: Cloud) -> Service:
+    """The service whose image is written to a parameter; more than one test deploys to it."""
+    return created(cloud, WRITTEN["cluster"], WRITTEN["service"], 2, breaker=False)
+
+
 @pytest.fixture
 def create_target(cloud: Cloud, unused_targets: Iterator[dict[str, Any]]) -> Callable[..., Service]:
     """Make the service of a target."""

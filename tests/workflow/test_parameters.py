@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.workflow.conftest import WRITTEN, created, eventually
+from tests.workflow.conftest import WRITTEN, eventually
 from tests.workflow.test_deployments import Deployer
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
+    from tests.workflow.conftest import Service
 
 
-def test_a_success_is_written(cloud: Cloud) -> None:
-    service = created(cloud, WRITTEN["cluster"], WRITTEN["service"], 2, breaker=False)
+def test_a_success_is_written(cloud: Cloud, written: Service) -> None:
+    service = written
     parameters, deployer = cloud.client("ssm"), Deployer(cloud)
 
     def value() -> str:
@@ -22,7 +23,7 @@ def test_a_success_is_written(cloud: Cloud) -> None:
     with deployer.new() as executions:
         image = service.push("v2")
     assert executions[0]["output"]["outcome"] == "DEPLOYED"
-    assert eventually(value) == image
+    eventually(lambda: value() == image)
     with deployer.new() as executions:
         service.push("v3", "crash")
     assert executions[0]["error"] == "DeploymentFailed"

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.workflow.conftest import Service, created
+from tests.workflow.conftest import WRITTEN, Service
 from tests.workflow.test_deployments import Deployer, image_of, request_for
+from tests.workflow.test_sweep import losing_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from local.cloud import Cloud
 
-REGISTER, UPDATE, POLL, SWEEP = "register_task_definition", "update_service", "poll_stability", "sweep"
-FUNCTIONS = (REGISTER, UPDATE, POLL, SWEEP)
+REGISTER, UPDATE, POLL = "register_task_definition", "update_service", "poll_stability"
+SWEEP, WRITE = "sweep", "write_parameter"
+FUNCTIONS = (REGISTER, UPDATE, POLL, SWEEP, WRITE)
 
 # What the functions are given for Lambda's own sake; and what the emulator's ECS does not know.
 NOT_SEEN_HERE = {
@@ -127,6 +129,14 @@ class Stage:
             return told(self.deployer.ended(arn))
         return f"{answer['errorType']} AccessDenied {answer['errorMessage']}"
 
+    def write(self) -> str:
+        """Write the parameter of the service."""
+        event = request_for(self.service, execution="by-hand", parameter=WRITTEN["parameter"], container="web")
+        answer = self.invoke(WRITE, event)
+        if isinstance(answer, str):
+            return "DEPLOYED" if answer == image_of(self.service) else answer
+        return f"{answer['errorType']} {answer['errorMessage']}"
+
     def invoke(self, function: str, event: dict[str, Any]) -> Any:
         answer = self.cloud.client("lambda").invoke(
             FunctionName=self.cloud.functions[function], Payload=json.dumps(event)
@@ -147,19 +157,6 @@ def is_meant(statement: dict[str, Any], action: str, condition: str) -> bool:
 def told(execution: dict[str, Any]) -> str:
     """The error and the cause of an execution, or its outcome."""
     return json.dumps([execution.get(key) for key in ("error", "cause", "output")])
-
-
-@contextmanager
-def losing_events(cloud: Cloud, repository: str) -> Iterator[None]:
-    """The events of a repository start nothing while the block runs."""
-    events = cloud.client("events")
-    rules = [rule for rule in events.list_rules()["Rules"] if f'"{repository}"' in rule.get("EventPattern", "")]
-    assert rules
-    for rule in rules:
-        events.disable_rule(Name=rule["Name"])
-    yield
-    for rule in rules:
-        events.enable_rule(Name=rule["Name"])
 
 
 # Without the action the execution, or the sweep, ends as AccessDenied.
@@ -185,6 +182,9 @@ ENDS = [
     (SWEEP, "ecs:DescribeTaskDefinition", "", Stage.sweep),
     (SWEEP, "ecs:ListTaskDefinitions", "", Stage.sweep),
     (SWEEP, "ecr:DescribeImages", "", Stage.sweep),
+    (WRITE, "ecs:DescribeServices", "", Stage.write),
+    (WRITE, "ecs:DescribeTaskDefinition", "", Stage.write),
+    (WRITE, "ssm:PutParameter", "", Stage.write),
 ]
 # Without it the verdict stands, and so does the return; but the explanation, or the log, says what could not be done.
 GOES_ON = [
@@ -198,10 +198,9 @@ GOES_ON = [
 
 
 @pytest.fixture(scope="module")
-def stage(cloud: Cloud, unused_targets: Iterator[dict[str, Any]]) -> Stage:
+def stage(cloud: Cloud, written: Service) -> Stage:
     """A service with roles and a log, to which an image was deployed."""
-    target = next(unused_targets)
-    service = created(cloud, target["cluster"], target["service"], 2, breaker=False)
+    service = written
     for tag in ("good", "bad"):
         service.push(tag, "run" if tag == "good" else "crash")
     trusted = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
