@@ -403,6 +403,30 @@ def test_a_single_fault_makes_no_second_revision_or_deployment(
     assert service.primary.id == f"ecs-svc/{2:019d}", "the second deployment that the service ever had"
 
 
+@pytest.mark.parametrize("moment", ["before_call", "after_call"])
+def test_an_older_push_that_was_held_up_leaves_the_newer_one(
+    model: EcsModel, service: Service, clock: Clock, moment: str
+) -> None:
+    """It died in its update; the newer push is deployed, and its execution over, when it is tried again."""
+    model.images.add(("doorman", "1.2.0"))
+    newer: list[End] = []
+
+    def deploy_newer(action: str, _body: dict[str, Any]) -> None:
+        if action == "UpdateService" and not newer:
+            newer.append(End())
+            push = {"id": "newer", "time": "2026-01-31T11:59:30Z"}
+            newer[0] = execute({**REQUEST, "image": f"{REGISTRY}/doorman:1.2.0", "push": push}, clock, name="newer")
+            raise ConnectionAbortedError
+
+    setattr(model, moment, deploy_newer)
+    older = execute({**REQUEST, "push": {"id": "older", "time": "2026-01-31T11:59:00Z"}}, clock, name="older")
+    assert older.output
+    assert older.output["outcome"] == "SUPERSEDED"
+    assert newer[0].output
+    assert service.primary.id == newer[0].output["deployment"]
+    assert [each.rollout_state for each in service.deployments] == ["COMPLETED"]
+
+
 @pytest.mark.parametrize("action", ACTIONS)
 def test_a_refused_call_is_told_and_changes_nothing_more(
     model: EcsModel, service: Service, clock: Clock, action: str
