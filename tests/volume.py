@@ -172,7 +172,7 @@ def play(scenario: Scenario, seed: int = SEED) -> Played:
     began = clock.now()
     pushes = list(scenario.pushes(random_))
     rollouts = {push.service: random_.uniform(SHORTEST_ROLLOUT, LONGEST_ROLLOUT) for push in pushes}
-    services = {number: _add_service(model, number, seconds) for number, seconds in rollouts.items()}
+    services = {number: add_service(model, number, seconds) for number, seconds in rollouts.items()}
     throng = Throng(model, clock, seed)
     for push in pushes:
         request = {
@@ -201,9 +201,9 @@ def most_within(seconds: float, moments: Iterable[datetime]) -> int:
     return most
 
 
-def _add_service(model: EcsModel, number: int, seconds: float) -> Service:
-    """A service that rolls out for so many seconds; every third one drains what it replaces."""
-    drain = 0 if number % 3 else DRAIN_SECONDS
+def add_service(model: EcsModel, number: int, seconds: float) -> Service:
+    """A service that rolls out for so many seconds; every third one spends some of them on what it replaces."""
+    drain = 0 if number % 3 else min(DRAIN_SECONDS, seconds / 2)
     pace = f"pace-{number}"
     model.behaviours[pace] = Behaviour(start=seconds - drain)
     containers = [{"name": "app", "image": "app:0"}, {"name": "sidecar", "image": pace}]

@@ -20,11 +20,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 
+from botocore.exceptions import ConnectionClosedError
+
 from ecs_deploy import ecs, executions, shell
 from infra.workflow import STEPS, definition
+from tests.support.chaos import ERRORS, LOST, UNDONE, Chaos
 from tests.support.client import Client
 from tests.support.clock import Clock
-from tests.support.ecs_model import CLAIMS, EcsModel
+from tests.support.ecs_model import CLAIMS, AwsError, EcsModel
 from tests.support.execution import Context, End, execute
 from tests.support.quotas import Quotas
 
@@ -64,10 +67,11 @@ class Asked:
 class Throng:
     """The executions, the model of AWS that they share, and its quotas.
 
-    `seed` decides what is random: the jitter of the retries.
+    `seed` decides what is random: the jitter of the retries. `chaos` decides which calls fail for other reasons than
+    quotas; without it none does.
     """
 
-    def __init__(self, model: EcsModel, clock: Clock, seed: int) -> None:
+    def __init__(self, model: EcsModel, clock: Clock, seed: int, chaos: Chaos | None = None) -> None:
         self.model = model
         self.clock = clock
         self.executions: list[Execution] = []
@@ -77,6 +81,7 @@ class Throng:
         self.most_at_once = 0
         self._at_once = 0
         self._random = random.Random(seed)
+        self._chaos = chaos or Chaos(seed, faults=0, longest_delay=0)
         self._quotas = Quotas(clock.now())
         self._agenda: list[tuple[datetime, int, threading.Semaphore]] = []
         self._ties = itertools.count()
@@ -181,7 +186,18 @@ class Throng:
             yield self._random.uniform(0, min(longest, retrier["MaxDelaySeconds"]))
 
     def _call(self, action: str, body: dict[str, Any]) -> dict[str, Any]:
-        self._sleep(CALL_SECONDS)
+        """Call the model, a moment later, if fate and the quotas let it through."""
+        fate, delay = self._chaos.draw(action, body)
+        self._sleep(CALL_SECONDS + delay)
+        answer = {} if fate in UNDONE else self._admitted(action, body)
+        if fate in LOST:
+            raise ConnectionClosedError(endpoint_url="AWS")
+        if fate in ERRORS:
+            status, error = ERRORS[fate]
+            raise AwsError(error["__type"], error["message"], status)
+        return answer
+
+    def _admitted(self, action: str, body: dict[str, Any]) -> dict[str, Any]:
         now, throttled = self.clock.now(), True
         try:
             self._quotas.admit(action, now)
