@@ -11,22 +11,25 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from infra import permissions
 from infra.functions import LOG_RETENTION
 from infra.workflow import PARTITION, SOURCE, definition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aws_cdk import aws_lambda as lambda_
 
+    from infra.targets import Target
     from infra.workflow import Step
 
 
 class Machine(Construct):
     """The state machine, Standard: an execution may last a day and is exactly-once."""
 
-    def __init__(self, scope: Construct, functions: Mapping[Step, lambda_.Function]) -> None:
+    def __init__(self, scope: Construct, functions: Mapping[Step, lambda_.Function], targets: Sequence[Target]) -> None:
         super().__init__(scope, "Workflow")
+        look, *more_looks = permissions.of_the_workflow(targets)
         self.log_group = logs.LogGroup(
             self,
             "Logs",
@@ -60,7 +63,12 @@ class Machine(Construct):
                         )
                     ]
                 ),
+                "Look": iam.PolicyDocument(statements=look),
             },
+            managed_policies=[
+                iam.ManagedPolicy(self, f"MoreTargets{number}", statements=document)
+                for number, document in enumerate(more_looks, start=1)
+            ],
         )
         self.machine = sfn.StateMachine(
             self,

@@ -114,6 +114,12 @@ def of_parameters(targets: Sequence[Target]) -> list[list[PolicyStatement]]:
     return [[read, *first], *others]
 
 
+def of_the_workflow(targets: Sequence[Target]) -> list[list[PolicyStatement]]:
+    """The documents of the state machine for its look at a service that a broken function has left."""
+    services = _unique(f"service/{target.cluster}/{target.service}" for target in targets)
+    return documents([Grant(("ecs:DescribeServices",), services)])
+
+
 def named(step: Step, targets: Sequence[Target]) -> list[Grant]:
     """What a step may do to the services and the repositories of the targets."""
     services = _unique(f"service/{target.cluster}/{target.service}" for target in targets)

@@ -53,7 +53,7 @@ class EcsDeploy(Stack):
             for step in STEPS
         }
         functions = {step: made.function for step, made in steps.items()}
-        workflow = Machine(self, functions)
+        workflow = Machine(self, functions, targets)
         triggers = Triggers(self, workflow.machine, targets)
         swept = groups(targets)
         sweep = Sweep(self, workflow.machine, swept, package) if swept else None

@@ -20,6 +20,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from infra import broken
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -59,29 +61,6 @@ revision in again. The 25,000 events of an execution's history end it at about t
 
 SOURCE = "ecs-deploy"
 STARTED, OUTCOME = "ECS Deploy Started", "ECS Deploy Outcome"
-
-# Not parsed as JSON: the cause may be cut off or be no JSON at all, and an error here would hide the first one.
-_REASON = r"""(
-  $cause := $exists($states.errorOutput.Cause) ? $string($states.errorOutput.Cause) : "";
-  $found := $match($cause, /"errorMessage"\s*:\s*"((?:[^\\"]|\\.){0,500})/);
-  $message := $exists($found) ? $found[0].groups[0] : $substring($cause, 0, 500);
-  $substring($states.errorOutput.Error & ($message = "" ? "" : ": " & $message), 0, 600)
-)"""
-
-# A title is put into templates, so of names that were not checked only the letters of names are kept.
-_TITLE = r"""(
-  $name := function($of) { $type($of) = "string" ? $replace($substring($of, 0, 100), /[^A-Za-z0-9_:\/-]/, "?") : "?" };
-  "DeploymentFailed: " & $name(SOURCE.service) & " in " & $name(SOURCE.cluster)
-)"""
-
-_READABLE = r"""(
-  $read := function($key) {(
-    $value := $lookup($states.input, $key);
-    $type($value) = "string" ? {$key: $substring($value, 0, 256)} : {}
-  )};
-  $keys := ["cluster", "service", "image", "tag", "container", "revision"];
-  $type($states.input) = "object" ? $merge($map($keys, $read)) : {}
-)"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +146,7 @@ def definition() -> dict[str, Any]:
             UPDATE.state: _task(UPDATE),
             "WaitForRollout": {"Type": "Wait", "Seconds": "{% $states.input.wait %}", "Next": POLL.state},
             POLL.state: _task(POLL),
+            **broken.states(f"${{{PARTITION}}}", "TellFailure"),
             "TellSuccess": _tell(OUTCOME, "Succeeded", _THE_OUTCOME),
             "TellFailure": _tell(OUTCOME, "Failed", _AS_IT_IS),
             NOT_TOLD: {
@@ -188,6 +168,7 @@ def definition() -> dict[str, Any]:
 
 
 def _task(step: Step) -> dict[str, Any]:
+    caught = broken.caught(step.doing, step.state, is_checked=step is not REGISTER)
     return {
         "Type": "Task",
         "Resource": f"arn:${{{PARTITION}}}:states:::lambda:invoke",
@@ -195,7 +176,7 @@ def _task(step: Step) -> dict[str, Any]:
         "Output": "{% $states.result.Payload %}",
         "TimeoutSeconds": FUNCTION_TIMEOUT + 5,
         "Retry": [RETRY],
-        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "TellFailure", "Output": _broken(step)}],
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": broken.WHERE, "Output": caught}],
         "Next": "WhatNext",
     }
 
@@ -213,54 +194,3 @@ def _tell(detail_type: str, following: str, output: str) -> dict[str, Any]:
         "Catch": [{"ErrorEquals": ["States.ALL"], "Next": NOT_TOLD, "Output": _AS_IT_IS}],
         "Next": following,
     }
-
-
-def _broken(step: Step) -> dict[str, Any]:
-    """What an execution ends with when the deployer itself broke: of the shapes that the functions answer with.
-
-    An error in an expression here would hide the first one, so each has a value whatever the input is.
-    """
-    cause = {
-        "message": (
-            f"The deployer broke while {step.doing}, and the state of the service was not determined after that. "
-            f"Look at the service's deployments in ECS, and at the log of the function {step.state}."
-        ),
-        "reasons": ["{% " + _REASON + " %}"],
-        "revision": _known(step, "revision"),
-        "replaced": _known(step, "replaced"),
-        "rolledBack": None,
-    }
-    # The first step's input is the request, which anybody may have written: nothing in it was checked yet.
-    source = "$states.input" if step is REGISTER else "$states.input.progress"
-    asked = "$states.input.progress.asked"
-    request = _READABLE if step is REGISTER else f"$exists({asked}) ? {asked} : {{}}"
-    started_at = "$fromMillis($toMillis($states.context.Execution.StartTime))"
-    pushed_at = "$states.input.progress.requested_at"
-    requested_at = started_at if step is REGISTER else f"$exists({pushed_at}) ? {pushed_at} : {started_at}"
-    notice = {
-        "outcome": "DeploymentFailed",
-        "status": "FAILED",
-        "title": "{% " + _TITLE.replace("SOURCE", source) + " %}",
-        **cause,
-        "execution": "{% $states.context.Execution.Id %}",
-        "request": "{% " + request + " %}",
-        **{
-            key: f"{{% $type({source}.{key}) = 'string' ? $substring({source}.{key}, 0, 256) : null %}}"
-            for key in ("cluster", "service", "image")
-        },
-        "deployment": None,
-        "requestedAt": f"{{% {requested_at} %}}",
-        "startedAt": f"{{% {started_at} %}}",
-        "seconds": "{% $max([0, $millis() - $toMillis($states.context.Execution.StartTime)]) / 1000 %}",
-        "leadTime": None,
-    }
-    return {"failure": {"error": "DeploymentFailed", "cause": cause}, "notice": notice}
-
-
-def _known(step: Step, key: str) -> str | None:
-    """What the state's input says of a revision. JSONata drops a key without a value, so null is spelled out."""
-    if step is REGISTER:
-        # Its input is the request, which anybody may have written: nothing was registered yet.
-        return None
-    path = f"$states.input.progress.{key}"
-    return f"{{% $exists({path}) ? {path} : null %}}"

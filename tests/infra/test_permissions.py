@@ -109,7 +109,8 @@ def test_poll(template: dict[str, Any]) -> None:
 
 
 def test_workflow(template: dict[str, Any]) -> None:
-    (actions, functions, _), tell = role(template, "WorkflowRole")
+    (actions, functions, _), tell, look = role(template, "WorkflowRole")
+    assert look == (("ecs:DescribeServices",), (DOORMAN,), None)
     assert tell == (
         ("events:PutEvents",),
         ("arn:aws:events:us-east-1:123456789012:event-bus/default",),
@@ -229,10 +230,12 @@ def test_many_targets_are_all_listed(big: dict[str, Any]) -> None:
         ("RegisterTaskDefinition", "ecr:DescribeImages"),
         ("SweepLook", "ecs:DescribeServices"),
         ("SweepLook", "ecr:DescribeImages"),
+        ("Workflow", "ecs:DescribeServices"),
     ):
         properties = of_type(big, "AWS::IAM::Role")[f"{state}Role"]
         attached = [resolve(arn).strip("{}") for arn in properties["ManagedPolicyArns"]]
-        documents = [properties["Policies"][0]["PolicyDocument"], *(managed[name] for name in attached)]
+        documents = [policy["PolicyDocument"] for policy in properties["Policies"]]
+        documents += [managed[name] for name in attached]
         listed = [
             resource
             for document in documents

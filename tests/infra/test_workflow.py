@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from infra.broken import LOOK, RETRY_LOOK, WHERE
 from infra.picture import mermaid
 from infra.targets import LONGEST_TIMEOUT
 from infra.workflow import (
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 WORKFLOW = definition()
 STATES: dict[str, dict[str, Any]] = WORKFLOW["States"]
 TASKS = {name: state for name, state in STATES.items() if state.get("Resource", "").endswith("lambda:invoke")}
-TELLING = {name: state for name, state in STATES.items() if state["Type"] == "Task" and name not in TASKS}
+TELLING = {name: state for name, state in STATES.items() if state.get("Resource", "").endswith("events:putEvents")}
 EXECUTION = {
     "Id": "arn:aws:states:us-east-1:123456789012:execution:Machine:one",
     "Name": "one",
@@ -104,19 +106,20 @@ def test_every_task_retries_and_catches(name: str) -> None:
     assert state["Retry"] == [RETRY]
     (catch,) = state["Catch"]
     assert catch["ErrorEquals"] == ["States.ALL"]
-    assert catch["Next"] == "TellFailure"
+    assert catch["Next"] == WHERE
     assert state["TimeoutSeconds"] > FUNCTION_TIMEOUT
     assert state["Arguments"]["FunctionName"] == f"${{{name}Function}}"
 
 
 def test_every_step_is_a_task() -> None:
     assert list(TASKS) == [step.state for step in STEPS]
+    assert {name for name, state in STATES.items() if state["Type"] == "Task"} == {*TASKS, *TELLING, LOOK}
 
 
 def delays(retry: dict[str, Any]) -> list[float]:
     """The longest that each delay can be, in seconds."""
     return [
-        min(retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt, retry["MaxDelaySeconds"])
+        min(retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt, retry.get("MaxDelaySeconds", math.inf))
         for attempt in range(retry["MaxAttempts"])
     ]
 
@@ -323,11 +326,115 @@ def test_a_broken_deployer_says_so_in_the_same_shape(name: str, known: dict[str,
         assert cause.items() <= data["notice"].items()
 
 
+def broken(name: str = "PollStability", request: Any = None, **more: Any) -> dict[str, Any]:
+    """The output of a step that broke."""
+    output = STATES[name]["Catch"][0]["Output"]
+    context = {**CONTEXT, "Execution": {**EXECUTION, "Input": request}}
+    states = {"input": {"progress": PROGRESS}, "context": context, "errorOutput": {"Error": "KeyError"}, **more}
+    (caught,) = evaluate((output, states))
+    assert isinstance(caught, dict)
+    return caught
+
+
+@pytest.mark.parametrize(
+    ("request_", "way"),
+    [
+        ({"cluster": "production1", "service": "doorman-service"}, LOOK),
+        ({"cluster": "{% $error() %}", "service": ""}, LOOK),
+        ({"cluster": "production1"}, "TellFailure"),
+        ({"cluster": "production1", "service": None}, "TellFailure"),
+        ({"cluster": ["production1"], "service": "doorman-service"}, "TellFailure"),
+        ([{"cluster": "production1", "service": "doorman-service"}], "TellFailure"),
+        (None, "TellFailure"),
+    ],
+)
+def test_only_a_service_that_the_request_names_is_looked_at(request_: Any, way: str) -> None:
+    caught = broken("RegisterTaskDefinition", request_, input=request_)
+    # Entered anew, the state has another input.
+    anew = broken("RegisterTaskDefinition", request_, input={"next": "register", "onto": None})
+    (choice,) = STATES[WHERE]["Choices"]
+    holds = evaluate(*((choice["Condition"], {"input": each}) for each in (caught, anew, broken())))
+    assert [choice["Next"] if held else STATES[WHERE]["Default"] for held in holds] == [way, way, LOOK]
+    if way == LOOK:
+        (arguments,) = evaluate((STATES[LOOK]["Arguments"], {"input": anew}))
+        assert arguments == {"Cluster": request_["cluster"], "Services": [request_["service"]]}
+
+
+def deployment(number: int, status: str = "PRIMARY", **more: Any) -> dict[str, Any]:
+    """As Step Functions gives it."""
+    revision = f"arn:aws:ecs:us-east-1:123456789012:task-definition/doorman:{number}"
+    return {"Status": status, "TaskDefinition": revision, "RunningCount": 1, "DesiredCount": 2, **more}
+
+
+MINE = "on doorman:2, the revision of this execution"
+SEEN: list[tuple[dict[str, Any], str]] = [
+    (
+        {"Deployments": [deployment(2, RolloutState="IN_PROGRESS"), deployment(1, "ACTIVE", RolloutState="COMPLETED")]},
+        f"{MINE}: its rollout is IN_PROGRESS, 1 of 2 tasks run",
+    ),
+    (
+        {"Deployments": [deployment(1, RolloutState="COMPLETED", RunningCount=2)]},
+        f"on doorman:1, and not {MINE}: its rollout is COMPLETED, 2 of 2 tasks run",
+    ),
+    ({"Deployments": [deployment(2)]}, f"{MINE}: ECS tells no rollout state, 1 of 2 tasks run"),
+    # Where ECS shifts traffic, and where the service was deleted.
+    ({"Deployments": [], **deployment(2, "ACTIVE")}, f"{MINE}: ECS tells no rollout state, 1 of 2 tasks run"),
+    (
+        {"Deployments": None, **deployment(2, "INACTIVE", RunningCount=0, DesiredCount=None)},
+        f"INACTIVE, {MINE}: ECS tells no rollout state, 0 of ? tasks run",
+    ),
+]
+
+
+@pytest.mark.parametrize(("service", "said"), SEEN)
+def test_what_breaks_says_what_the_service_was_left_in(service: dict[str, Any], said: str) -> None:
+    caught = broken()
+    result = {"Services": [{"Status": "ACTIVE", **service}], "Failures": []}
+    (told,) = evaluate((STATES[LOOK]["Output"], {"input": caught, "result": result}))
+    message = (
+        f"The deployer broke while following the rollout. The service is {said}. Nobody watches it any more. "
+        "Look at the service's deployments in ECS, and at the log of the function PollStability."
+    )
+    assert told == {
+        "failure": {"error": "DeploymentFailed", "cause": {**caught["failure"]["cause"], "message": message}},
+        "notice": {**caught["notice"], "message": message},
+    }
+    hold(as_event(OUTCOME, told["notice"]))
+
+
+def test_a_first_step_that_breaks_does_not_know_its_revision() -> None:
+    caught = broken("RegisterTaskDefinition", PROGRESS["asked"])
+    result = {"Services": [{"Status": "ACTIVE", "Deployments": [deployment(1, RolloutState="COMPLETED")]}]}
+    (told,) = evaluate((STATES[LOOK]["Output"], {"input": caught, "result": result}))
+    assert "The service is on doorman:1: its rollout is COMPLETED, 1 of 2 tasks run." in told["notice"]["message"]
+
+
+@pytest.mark.parametrize("result", [{"Services": [], "Failures": [{"Reason": "MISSING"}]}, {}])
+def test_a_service_that_is_gone_is_told(result: dict[str, Any]) -> None:
+    (told,) = evaluate((STATES[LOOK]["Output"], {"input": broken(), "result": result}))
+    assert "The deployer broke while following the rollout. There is no such service. Look" in told["notice"]["message"]
+
+
+@pytest.mark.parametrize(("error", "reason"), ERRORS)
+def test_a_look_that_fails_says_why(error: dict[str, Any], reason: str) -> None:
+    look, caught = STATES[LOOK], broken()
+    assert look["Resource"] == "arn:${Partition}:states:::aws-sdk:ecs:describeServices"
+    assert look["Retry"] == [RETRY_LOOK]
+    assert waiting(RETRY_LOOK) == 3.5
+    (catch,) = look["Catch"]
+    assert (catch["ErrorEquals"], catch["Next"], look["Next"]) == (["States.ALL"], "TellFailure", "TellFailure")
+    (told,) = evaluate((catch["Output"], {"input": caught, "errorOutput": error}))
+    reasons = ["KeyError", f"the service could not be seen: {reason}"[:600]]
+    assert told == {
+        "failure": {"error": "DeploymentFailed", "cause": {**caught["failure"]["cause"], "reasons": reasons}},
+        "notice": {**caught["notice"], "reasons": reasons},
+    }
+    assert "not determined" in told["notice"]["message"]
+    hold(as_event(OUTCOME, told["notice"]))
+
+
 def test_the_notice_of_a_broken_deployer_says_of_what() -> None:
-    error = {"Error": "KeyError", "Cause": '{"errorMessage": "x"}'}
-    output = STATES["PollStability"]["Catch"][0]["Output"]
-    (caught,) = evaluate((output, {"input": {"progress": PROGRESS}, "errorOutput": error, "context": CONTEXT}))
-    notice = caught["notice"]
+    notice = broken()["notice"]
     assert notice["title"] == "DeploymentFailed: doorman-service in production1"
     assert notice["request"] == PROGRESS["asked"]
     assert (notice["cluster"], notice["service"], notice["image"]) == ("production1", "doorman-service", "doorman:v1")
@@ -344,8 +451,7 @@ HOSTILE: list[Any] = [
 
 @pytest.mark.parametrize("request_", [*REQUESTS, *HOSTILE])
 def test_a_request_cannot_speak_for_a_broken_first_step(request_: Any) -> None:
-    output = STATES["RegisterTaskDefinition"]["Catch"][0]["Output"]
-    (caught,) = evaluate((output, {"input": request_, "errorOutput": {"Error": "E"}, "context": CONTEXT}))
+    caught = broken("RegisterTaskDefinition", request_, input=request_)
     assert caught["failure"]["cause"]["revision"] is None
     hold(as_event(OUTCOME, caught["notice"]))
     assert len(json.dumps(caught["notice"])) < 10_000

@@ -245,12 +245,13 @@ def test_any_json_is_a_request_or_refused(deployer: Deployer, document: object) 
 
 
 @contextmanager
-def ecs_elsewhere(cloud: Cloud, endpoint: str) -> Iterator[None]:
-    """Make the functions reach ECS at another endpoint, by the SDK's own environment."""
+def ecs_elsewhere(cloud: Cloud, endpoint: str, *modules: str) -> Iterator[None]:
+    """Make the functions, or those of these modules, reach ECS at another endpoint, by the SDK's own environment."""
     functions = cloud.client("lambda")
     before = {
         name: functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-        for name in cloud.functions.values()
+        for module, name in cloud.functions.items()
+        if module in modules or not modules
     }
     try:
         for name, variables in before.items():
@@ -277,9 +278,37 @@ def test_the_calls_of_a_deployment_are_few(deployer: Deployer) -> None:
     assert len(model.calls) - execution["output"]["polls"] <= 5
 
 
-def test_what_breaks_in_the_deployer_is_told_and_where_to_look(deployer: Deployer) -> None:
-    with ecs_elsewhere(deployer.cloud, "no endpoint at all"):
-        execution = deployer.start({"cluster": "production1", "service": "doorman-service", "image": "doorman:2"})
+@pytest.mark.parametrize(
+    ("function", "doing", "left"),
+    [
+        ("register_task_definition", "registering the new revision", "on {name}:1: its rollout is COMPLETED"),
+        (
+            "update_service",
+            "updating the service",
+            "on {name}:1, and not on {name}:2, the revision of this execution: its rollout is COMPLETED",
+        ),
+        ("poll_stability", "following the rollout", "on {name}:2, the revision of this execution: its rollout is "),
+    ],
+)
+def test_what_breaks_in_the_deployer_is_told_and_what_the_service_was_left_in(
+    create_target: Callable[..., Service], deployer: Deployer, function: str, doing: str, left: str
+) -> None:
+    service = create_target()
+    service.push("2")
+    with ecs_elsewhere(deployer.cloud, "no endpoint at all", function):
+        execution = deployer.start(request_for(service, image=f"{service.repository}:2"))
     assert (execution["status"], execution["error"]) == ("FAILED", "DeploymentFailed")
-    assert "The deployer broke while registering the new revision" in execution["cause"]["message"]
-    assert "Invalid endpoint" in execution["cause"]["reasons"][0]
+    message = execution["cause"]["message"]
+    assert f"The deployer broke while {doing}. The service is {left.format(name=service.name)}" in message
+    assert " of 2 tasks run. Nobody watches it any more." in message
+    (reason,) = execution["cause"]["reasons"]
+    assert "Invalid endpoint" in reason
+
+
+def test_a_look_that_fails_is_told_as_well(deployer: Deployer) -> None:
+    with ecs_elsewhere(deployer.cloud, "no endpoint at all"):
+        execution = deployer.start({"cluster": "nowhere", "service": "doorman-service", "image": "doorman:2"})
+    assert "the state of the service was not determined" in execution["cause"]["message"]
+    broke, look = execution["cause"]["reasons"]
+    assert "Invalid endpoint" in broke
+    assert look.startswith("the service could not be seen: Ecs.ClusterNotFoundException: ")

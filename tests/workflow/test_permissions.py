@@ -311,6 +311,14 @@ def allows(cloud: Cloud, role: str, action: str, resource: str, **keys: str) -> 
     return bool(result["EvalDecision"] == "allowed")
 
 
+def test_the_state_machine_may_look_at_the_targets_and_at_no_other_service(stage: Stage) -> None:
+    cloud, service = stage.cloud, stage.service
+    services = f"arn:aws:ecs:{cloud.region}:{cloud.account}:service/{service.cluster}/"
+    assert allows(cloud, "WorkflowRole", "ecs:DescribeServices", f"{services}{service.name}")
+    assert not allows(cloud, "WorkflowRole", "ecs:DescribeServices", f"{services}another")
+    assert not allows(cloud, "WorkflowRole", "ecs:UpdateService", f"{services}{service.name}")
+
+
 def test_the_state_machine_may_do_what_its_states_do_and_nothing_more(cloud: Cloud) -> None:
     described = cloud.client("stepfunctions").describe_state_machine(stateMachineArn=cloud.state_machine)
     tasks = [state for state in json.loads(described["definition"])["States"].values() if state["Type"] == "Task"]
