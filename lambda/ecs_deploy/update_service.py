@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ecs_deploy import course, ecs, shell
 from ecs_deploy.course import Answer, Outcome
 from ecs_deploy.ecs import TaskDefinition
+from ecs_deploy.errors import DeployError
 from ecs_deploy.history import find, rivals
 from ecs_deploy.model import Home, Marks, Phase, Progress, Service, short
 from ecs_deploy.order import concern_the_same, is_newer
@@ -37,7 +38,16 @@ def handler(event: shell.Event, _home: Home) -> Answer:
     service = seen if seen and done else ecs.update_service(progress.cluster, progress.service, progress.target)
     updated = progress.updated(service, shell.now())
     shell.logger.info("Updated", phase=updated.phase, revision=updated.target, deployment=updated.deployment)
-    if rival := _displaced_rival(updated, service) or (_forgotten_rival(updated) if done else None):
+    try:
+        return _following(updated, service, lost=bool(done))
+    except DeployError as error:
+        # By then the service was updated, which the shell does not know.
+        return course.stopped(updated, error.error, error.message)
+
+
+def _following(updated: Progress, service: Service, *, lost: bool) -> Answer:
+    """What follows the update that `service` tells of; `lost` if its own answer was."""
+    if rival := _displaced_rival(updated, service) or (_forgotten_rival(updated) if lost else None):
         if rival.merge:
             shell.logger.info("Starts anew on top of what it displaced", revision=rival.revision)
             return course.start_anew(onto=rival.revision)

@@ -460,6 +460,25 @@ def test_a_poller_that_may_not_see_says_that_the_deployment_goes_on(
     assert model.writes == ["RegisterTaskDefinition", "UpdateService"]
 
 
+def test_an_update_that_cannot_see_what_it_displaced_says_that_the_deployment_goes_on(
+    model: EcsModel, service: Service, clock: Clock
+) -> None:
+    theirs = model.add_revision(model.revision(service.primary.revision).document)
+
+    def interfere(action: str, _body: dict[str, Any]) -> None:
+        if action == "UpdateService":
+            model.start_deployment(service, theirs)
+        if action == "DescribeTaskDefinition" and "UpdateService" in model.called():
+            raise AwsError("AccessDeniedException", DENIED.format(action=action))
+
+    model.before_call = interfere
+    end = execute(REQUEST, clock)
+    assert end.error == "AccessDenied"
+    assert end.cause
+    assert end.cause["revision"] == service.primary.revision
+    assert "nobody watches it" in end.cause["message"]
+
+
 def test_an_error_that_will_not_go_away_is_not_retried(model: EcsModel, service: Service, clock: Clock) -> None:
     model.before_call = Fault("RegisterTaskDefinition", AwsError("ClientException", "Role is not valid"))
     end = execute(REQUEST, clock)
