@@ -11,18 +11,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from ecs_deploy.model import (
-    Explanation,
-    Failure,
-    Phase,
-    Progress,
-    Proof,
-    Service,
-    deployment_tag,
-    proof_tag,
-    seconds_tag,
-    short,
-)
+from ecs_deploy.marks import Proof, deployment_tag, proof_tag, seconds_tag
+from ecs_deploy.notation import short
+from ecs_deploy.progress import Explanation, Failure, Phase, Progress
+from ecs_deploy.service import Service
 from ecs_deploy.verdict import Finding, Verdict
 from ecs_deploy.wait import luck
 

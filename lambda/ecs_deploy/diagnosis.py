@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ecs_deploy.model import Event, Explanation, Task
+from ecs_deploy.progress import Explanation
+from ecs_deploy.service import Event, Task
 
 MOST_REASON_BYTES = 4_000
 _LONGEST_REASON = 600

@@ -17,8 +17,10 @@ from botocore.exceptions import ClientError, HTTPClientError
 
 from ecs_deploy.aws import ONE_TRY, code_of, service_not_found, translated
 from ecs_deploy.errors import ImageNotFound
+from ecs_deploy.marks import Marks, Proof, is_proven
 from ecs_deploy.missed import Image
-from ecs_deploy.model import Marks, Proof, Service, ServiceDeployment, Task, family, is_proven, number
+from ecs_deploy.notation import family, number
+from ecs_deploy.service import Service, ServiceDeployment, Task
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient

@@ -6,7 +6,8 @@ from typing import Any
 from ecs_deploy import ecs
 from ecs_deploy.diagnosis import Evidence, diagnose, log_stream, private_values
 from ecs_deploy.errors import AwsUnavailable, DeployError
-from ecs_deploy.model import Explanation, Progress, Service, Task
+from ecs_deploy.progress import Explanation, Progress
+from ecs_deploy.service import Service, Task
 
 _LINES = 5
 # The events of a rollout are by ECS's clock, its start is by the function's.

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from ecs_deploy.course import Answer, Outcome
 from ecs_deploy.errors import DeploymentFailed, DeploymentTimedOut, RollbackFailed
-from ecs_deploy.model import Phase, Progress
+from ecs_deploy.progress import Phase, Progress
 
 LEAD_TIME, CHANGE_FAILURE, TIME_TO_RESTORE = "LeadTime", "ChangeFailure", "TimeToRestore"
 _FAILED = frozenset(error.__name__ for error in (DeploymentFailed, DeploymentTimedOut, RollbackFailed))

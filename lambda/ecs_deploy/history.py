@@ -7,8 +7,11 @@ from datetime import datetime, timedelta
 from ecs_deploy import ecs
 from ecs_deploy.ecs import TaskDefinition
 from ecs_deploy.errors import DeploymentFailed, NothingToRevertTo
-from ecs_deploy.model import Marks, Progress, Proof, Service, brought_in, family, instant, is_proven, short
+from ecs_deploy.marks import Marks, Proof, brought_in, is_proven
+from ecs_deploy.notation import family, instant, short
 from ecs_deploy.order import concern_the_same, is_newer, rank
+from ecs_deploy.progress import Progress
+from ecs_deploy.service import Service
 from ecs_deploy.task_definition import images
 
 # Each costs a read; whoever wants to go further back names the revision.

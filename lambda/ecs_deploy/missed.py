@@ -10,7 +10,8 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from ecs_deploy.image import ImageReference
-from ecs_deploy.model import SWEEP, instant
+from ecs_deploy.marks import SWEEP
+from ecs_deploy.notation import instant
 
 
 class Image(NamedTuple):

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple, Self
 
 from ecs_deploy.course import Answer, Outcome
 from ecs_deploy.errors import InvalidRequest
-from ecs_deploy.model import Home, Progress, instant, short
+from ecs_deploy.home import Home
+from ecs_deploy.notation import instant, short
+from ecs_deploy.progress import Progress
 
 Detail = dict[str, Any]
 

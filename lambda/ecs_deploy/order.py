@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from ecs_deploy.model import EVERY_CONTAINER, Marks
+from ecs_deploy.marks import EVERY_CONTAINER, Marks
 
 
 def is_newer(theirs: Marks | None, mine: Marks | None) -> bool:

@@ -7,8 +7,12 @@ from ecs_deploy.course import Answer
 from ecs_deploy.ecs import TaskDefinition
 from ecs_deploy.errors import AwsUnavailable, DeployError, ServiceNotFound
 from ecs_deploy.history import fallbacks, find, newer
-from ecs_deploy.model import Explanation, Home, Phase, Progress, Service, deployment_tag, family, number
+from ecs_deploy.home import Home
+from ecs_deploy.marks import deployment_tag
+from ecs_deploy.notation import family, number
 from ecs_deploy.order import is_newer
+from ecs_deploy.progress import Explanation, Phase, Progress
+from ecs_deploy.service import Service
 from ecs_deploy.task_definition import differ_elsewhere, images
 from ecs_deploy.verdict import Finding, Verdict, is_ours, judge, judge_before_ours, judge_shift, settle
 

@@ -10,10 +10,14 @@ from ecs_deploy.course import Answer, Outcome
 from ecs_deploy.ecs import TaskDefinition
 from ecs_deploy.errors import DeploymentFailed, InvalidRequest
 from ecs_deploy.history import broken_since, in_use_since, newest_stable_before, own, supersedes, to_return_to
-from ecs_deploy.model import EVERY_CONTAINER, Home, Marks, Progress, Service, instant, rhythm_of, short, tag_value
+from ecs_deploy.home import Home
+from ecs_deploy.marks import EVERY_CONTAINER, Marks, rhythm_of
+from ecs_deploy.notation import instant, short, tag_value
 from ecs_deploy.order import are_one_push
+from ecs_deploy.progress import Progress
 from ecs_deploy.registry import Ecr, ecr
 from ecs_deploy.request import NewImage, OldRevision, Request, Revert, parse
+from ecs_deploy.service import Service
 from ecs_deploy.support import require_supported
 from ecs_deploy.task_definition import Edit, differ_elsewhere, edit, tags_for
 

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ecs_deploy.errors import InvalidRequest
+from ecs_deploy.home import Home
 from ecs_deploy.image import ImageReference, InvalidImageReference, check_tag
-from ecs_deploy.model import Home, instant
+from ecs_deploy.notation import instant
 
 DEFAULT_TIMEOUT = 600
 SHORTEST_TIMEOUT = 10

@@ -16,7 +16,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from ecs_deploy import course, figures, notice
 from ecs_deploy.course import Answer
 from ecs_deploy.errors import DeployError
-from ecs_deploy.model import Home, Phase, Progress
+from ecs_deploy.home import Home
+from ecs_deploy.progress import Phase, Progress
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

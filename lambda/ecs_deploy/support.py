@@ -1,7 +1,7 @@
 """Which services can be served; the others are refused before anything is written."""
 
 from ecs_deploy.errors import UnsupportedService
-from ecs_deploy.model import Service
+from ecs_deploy.service import Service
 
 
 def require_supported(service: Service) -> None:

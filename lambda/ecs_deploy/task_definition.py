@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ecs_deploy.errors import NoMatchingContainer, UnsupportedService
 from ecs_deploy.image import ImageReference, InvalidImageReference
-from ecs_deploy.model import EVERY_CONTAINER, TAGS_OF_AN_END
+from ecs_deploy.marks import EVERY_CONTAINER, TAGS_OF_AN_END
 from ecs_deploy.registry import ecr
 
 # DescribeTaskDefinition answers these, RegisterTaskDefinition does not take them:

@@ -11,8 +11,12 @@ from ecs_deploy.course import Answer, Outcome
 from ecs_deploy.ecs import TaskDefinition
 from ecs_deploy.errors import DeployError
 from ecs_deploy.history import find, rivals
-from ecs_deploy.model import Home, Marks, Phase, Progress, Service, short
+from ecs_deploy.home import Home
+from ecs_deploy.marks import Marks
+from ecs_deploy.notation import short
 from ecs_deploy.order import concern_the_same, is_newer
+from ecs_deploy.progress import Phase, Progress
+from ecs_deploy.service import Service
 from ecs_deploy.task_definition import differ_elsewhere
 
 

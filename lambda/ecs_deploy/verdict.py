@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import NamedTuple
 
-from ecs_deploy.model import Deployment, Service, ServiceDeployment, Task
+from ecs_deploy.service import Deployment, Service, ServiceDeployment, Task
 
 # A single failed task can be bad luck; ECS's own circuit breaker starts counting at three too:
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html

@@ -13,7 +13,7 @@ from aws_cdk import App, assertions
 
 from ecs_deploy.course import Outcome
 from ecs_deploy.errors import DeployError
-from ecs_deploy.model import Home
+from ecs_deploy.home import Home
 from ecs_deploy.request import NewImage, _Reader, parse
 from infra.context import notify
 from infra.picture import BEGIN, END, NoPlaceForPicture, drawn_into, main, mermaid
@@ -131,7 +131,7 @@ def test_every_key_is_told() -> None:
 
 
 def test_every_tag_on_a_revision_is_told() -> None:
-    written = re.findall(r'"(ecs-deploy:[a-z-]+)"', (ROOT / "lambda/ecs_deploy/model.py").read_text())
+    written = re.findall(r'"(ecs-deploy:[a-z-]+)"', (ROOT / "lambda/ecs_deploy/marks.py").read_text())
     assert written
     assert table("tag") == set(written)
 

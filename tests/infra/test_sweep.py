@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ecs_deploy.model import Home
+from ecs_deploy.home import Home
 from ecs_deploy.request import parse
 from infra.sweep import GRACE, TARGETS_OF_A_SCHEDULE
 from infra.targets import GREATEST_NUMBER

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ecs_deploy.model import Home
+from ecs_deploy.home import Home
 from ecs_deploy.request import NewImage
 from ecs_deploy.request import parse as parse_request
 from infra.targets import parse

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecs_deploy.diagnosis import MOST_REASON_BYTES, Evidence, LogStream, diagnose, log_stream, private_values
-from ecs_deploy.model import Container, Event, Task
+from ecs_deploy.service import Container, Event, Task
 from tests.support.clock import Clock
 from tests.support.ecs_model import CANNOT_BE_PULLED, CRASHES, HANGS, OUT_OF_MEMORY, Behaviour, EcsModel, Service
 from tests.support.execution import execute

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ecs_deploy import course, notice
 from ecs_deploy.course import Outcome
 from ecs_deploy.errors import DeployError
-from ecs_deploy.model import Home
+from ecs_deploy.home import Home
 from ecs_deploy.notice import MOST_MESSAGE, MOST_TITLE, Case, plain
 from tests.support.clock import Clock
 from tests.support.ecs_model import ACCOUNT, CRASHES, HANGS, REGION, REGISTRY, EcsModel, Service

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_deploy.model import EVERY_CONTAINER, Marks, tag_value
+from ecs_deploy.marks import EVERY_CONTAINER, Marks
+from ecs_deploy.notation import tag_value
 from ecs_deploy.order import concern_the_same, is_newer
 
 EPOCH = datetime(2026, 1, 31, 12, tzinfo=UTC)

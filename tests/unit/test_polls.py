@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ecs_deploy.model import Deployment, Progress, Service
+from ecs_deploy.progress import Progress
+from ecs_deploy.service import Deployment, Service
 from ecs_deploy.wait import Rhythm, Stage
 from tests.support.clock import Clock
 from tests.support.ecs_model import AwsError, Behaviour, EcsModel

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecs_deploy.errors import InvalidRequest
+from ecs_deploy.home import Home
 from ecs_deploy.image import ImageReference
-from ecs_deploy.model import Home
 from ecs_deploy.request import NewImage, OldRevision, Revert, parse
 
 HOME = Home("123456789012", "eu-west-1")

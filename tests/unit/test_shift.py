@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ecs_deploy.model import Service as Described
+from ecs_deploy.service import Service as Described
 from tests.support.clock import Clock
 from tests.support.ecs_model import CRASHES, HANGS, EcsModel, Service
 from tests.support.execution import execute

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ecs_deploy import poll_stability, update_service
-from ecs_deploy.model import Progress
+from ecs_deploy.progress import Progress
 from ecs_deploy.wait import Rhythm
 from tests.support.clock import Clock
 from tests.support.ecs_model import REGISTRY, EcsModel

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ecs_deploy.model import Service, Task
+from ecs_deploy.service import Service, Task
 from ecs_deploy.verdict import Finding, Verdict, judge, settle
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)

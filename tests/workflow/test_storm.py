@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ecs_deploy.model import family
+from ecs_deploy.notation import family
 from tests.infra.eventbridge import matches, render
 from tests.support.chaos import Chaos, proxy
 from tests.workflow.conftest import Service, created, eventually, local_up, ready
