@@ -119,6 +119,21 @@ def test_a_push_of_another_tag_is_none_of_ours(create_target: Callable[..., Serv
     assert deployer.ended(execution)["input"]["push"]["tag"] == "v2"
 
 
+def test_only_ecr_itself_starts_a_deployment(create_target: Callable[..., Service], deployer: Deployer) -> None:
+    service, events = create_target(), deployer.cloud.client("events")
+    detail = {"action-type": "PUSH", "result": "SUCCESS", "repository-name": service.repository, "image-tag": "v1"}
+    event = {"DetailType": "ECR Image Action", "Detail": json.dumps({**detail, "image-digest": "sha256:0"})}
+    events.create_event_bus(Name="somebody-elses")
+    elsewhere = {**event, "Source": "ecr", "EventBusName": "somebody-elses"}
+    with deployer.new() as executions:
+        assert events.put_events(Entries=[{**event, "Source": "aws.ecr"}])["FailedEntryCount"] == 1
+        assert events.put_events(Entries=[{**event, "Source": "ecr"}, elsewhere])["FailedEntryCount"] == 0
+        # A push that is deployed, so that the others would have been by then.
+        service.push("v2")
+    (execution,) = executions
+    assert execution["input"]["push"]["tag"] == "v2"
+
+
 def test_the_same_event_again_is_a_duplicate(create_target: Callable[..., Service], deployer: Deployer) -> None:
     service = create_target()
     with deployer.new() as executions:
