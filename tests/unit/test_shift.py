@@ -1,9 +1,11 @@
 """Services whose deployments shift traffic (BLUE_GREEN, LINEAR, CANARY) end as those that roll do."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from ecs_deploy.marks import Marks
 from ecs_deploy.service import Service as Described
 from tests.support.clock import Clock
 from tests.support.ecs_model import CRASHES, HANGS, EcsModel, Service
@@ -84,6 +86,24 @@ def test_somebody_elses_deployment_is_respected(model: EcsModel, service: Servic
     assert end.output
     assert end.output["outcome"] == "SUPERSEDED"
     assert service.primary.revision == theirs
+
+
+def test_a_push_that_comes_late_does_not_stay(model: EcsModel, service: Service, clock: Clock) -> None:
+    document = {"family": "doorman", "containerDefinitions": [{"name": "app", "image": "doorman:1.5"}]}
+    an_hour_ago = clock.now() - timedelta(hours=1)
+    marks = Marks("production1/doorman-service", "late", "late", an_hour_ago, an_hour_ago, service.primary.revision)
+    late = model.add_revision(document, marks.as_tags())
+
+    def change(action: str, _body: dict[str, Any]) -> None:
+        if action == "UpdateService" and late not in {each.revision for each in service.shifts}:
+            service.shifts.append(model.start_deployment(service, late))
+
+    model.after_call = change
+    end = execute(REQUEST, clock)
+    assert end.output
+    assert end.output["outcome"] == "DEPLOYED"
+    assert service.primary.revision == end.output["revision"]
+    assert model.called("UpdateService") == ["UpdateService"] * 2
 
 
 @pytest.mark.parametrize(
