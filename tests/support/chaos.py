@@ -14,8 +14,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum, auto
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.endpoint import Answer, Call, answering
 
 # Beside the body's own length, what concerns one connection only.
 _HOP_BY_HOP = {"connection", "content-length", "keep-alive", "transfer-encoding"}
@@ -83,51 +84,27 @@ class Chaos:
 
 @contextmanager
 def proxy(chaos: Chaos) -> Iterator[str]:
-    """Serve on a free port of the loopback interface what `chaos` makes of its upstream; yields the endpoint's URL."""
+    """Serve what `chaos` makes of its upstream; yields the endpoint's URL."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-        wbufsize = -1
+    def answer(call: Call) -> Answer | None:
+        fate, delay = chaos.draw(call.action, json.loads(call.body))
+        time.sleep(delay)
+        answered = None if fate in UNDONE else _forward(call, chaos.upstream)
+        if fate in ERRORS:
+            status, error = ERRORS[fate]
+            return status, json.dumps(error).encode()
+        return None if fate in LOST else answered
 
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            action = self.headers["X-Amz-Target"].rpartition(".")[2]
-            fate, delay = chaos.draw(action, json.loads(body))
-            time.sleep(delay)
-            status, document = (0, b"") if fate in UNDONE else self._forward(body)
-            if fate in LOST:
-                self.close_connection = True
-                return
-            if fate in ERRORS:
-                status, error = ERRORS[fate]
-                document = json.dumps(error).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/x-amz-json-1.1")
-            self.send_header("Content-Length", str(len(document)))
-            self.end_headers()
-            self.wfile.write(document)
+    with answering(answer) as url:
+        yield url
 
-        def _forward(self, body: bytes) -> tuple[int, bytes]:
-            upstream = http.client.HTTPConnection(chaos.upstream.partition("://")[2], timeout=60)
-            try:
-                headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
-                upstream.request("POST", self.path, body, headers)
-                answer = upstream.getresponse()
-                return answer.status, answer.read()
-            finally:
-                upstream.close()
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing: the tests' output is for their results."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
+def _forward(call: Call, upstream: str) -> Answer:
+    connection = http.client.HTTPConnection(upstream.partition("://")[2], timeout=60)
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        headers = {name: value for name, value in call.headers.items() if name.lower() not in _HOP_BY_HOP}
+        connection.request("POST", "/", call.body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        connection.close()

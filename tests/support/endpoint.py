@@ -1,17 +1,30 @@
-"""The model of AWS behind real HTTP, where the SDK finds it through its own environment."""
+"""What answers calls of AWS over real HTTP, where the SDK finds it through its own environment."""
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
 
 from tests.support.ecs_model import AwsError, EcsModel
 
 
+class Call(NamedTuple):
+    """A call in AWS's JSON protocol, the body as it came."""
+
+    action: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Answer = tuple[int, bytes]
+"""Status and body."""
+
+
 @contextmanager
-def serve(model: EcsModel) -> Iterator[str]:
-    """Serve `model` on a free port of the loopback interface; yields the endpoint's URL."""
+def answering(answer: Callable[[Call], Answer | None]) -> Iterator[str]:
+    """Serve on a free port of the loopback interface, dropping the connection for None; yields the endpoint's URL."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -19,18 +32,13 @@ def serve(model: EcsModel) -> Iterator[str]:
         wbufsize = -1
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = self.rfile.read(int(self.headers["Content-Length"]))
             action = self.headers["X-Amz-Target"].rpartition(".")[2]
-            try:
-                self._answer(200, model.call(action, body))
-            except AwsError as error:
-                self._answer(error.status, {"__type": error.code, "message": error.message})
-            except ConnectionAbortedError:
-                # The answer is lost on the way: the caller sees a dropped connection.
+            answered = answer(Call(action, dict(self.headers), body))
+            if answered is None:
                 self.close_connection = True
-
-        def _answer(self, status: int, document: object) -> None:
-            payload = json.dumps(document).encode()
+                return
+            status, payload = answered
             self.send_response(status)
             self.send_header("Content-Type", "application/x-amz-json-1.1")
             self.send_header("Content-Length", str(len(payload)))
@@ -49,3 +57,20 @@ def serve(model: EcsModel) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def serve(model: EcsModel) -> Iterator[str]:
+    """Serve `model`; yields the endpoint's URL."""
+
+    def answer(call: Call) -> Answer | None:
+        try:
+            return 200, json.dumps(model.call(call.action, json.loads(call.body))).encode()
+        except AwsError as error:
+            return error.status, json.dumps({"__type": error.code, "message": error.message}).encode()
+        except ConnectionAbortedError:
+            # The answer is lost on the way: the caller sees a dropped connection.
+            return None
+
+    with answering(answer) as url:
+        yield url
