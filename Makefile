@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit infra workflow e2e browser bench volume synth diff deploy picture format lock clean
+.PHONY: help setup demo test check unit quick mutants explore infra workflow e2e browser bench load synth diff deploy picture format lock clean
 
 help:
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' Makefile
@@ -29,6 +29,15 @@ check: setup ## lint, format, types, import rules
 unit: setup ## the deployer by itself
 	pytest tests/unit
 
+quick: setup ## the tables of the rules, in seconds
+	pytest -q tests/unit/test_rules_*.py
+
+mutants: setup ## break the rules in each place and see whether their tables notice; takes minutes
+	python -m tests.mutants
+
+explore: setup ## more schedules of racing executions than the unit tests go through; takes a quarter of an hour
+	SWITCHES=1 SAMPLES=40 pytest tests/unit/test_interleavings.py
+
 infra: setup ## the stack: template, permissions, rules, workflow definition
 	pytest tests/infra
 
@@ -44,8 +53,8 @@ browser: setup ## the report in headless Chromium, which has to be there
 bench: setup .build/peers/.installed ## this deployer beside others; writes docs/benchmarks.md, takes a quarter of an hour
 	python -m tests.bench
 
-volume: setup ## many deployments at once under AWS's quotas, on virtual time
-	python -m tests.volume
+load: setup ## many deployments at once under AWS's quotas, on virtual time
+	python -m tests.load
 
 synth: setup ## the CloudFormation template of the targets in cdk.json
 	cdk synth --quiet

@@ -1,4 +1,4 @@
-"""The alarms: what a person has to know of, although no one asked. docs/operating.md tells what to do for each.
+"""The alarms: what a person has to know of, although no one asked. docs/operating.md says what to do for each.
 
 Each watches one metric, by its own name, and is quiet while there is no data: most metrics have none until it happens.
 https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
@@ -14,7 +14,7 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.workflow import NOT_TOLD
+from infra.workflow import NOT_NOTIFIED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from aws_cdk import aws_sqs as sqs
 
     from infra.machine import Machine
-    from infra.workflow import Step
 
 NAMESPACE = "ecs-deploy"
 # A step that AWS throttles is tried again, and about nine times within five minutes while it goes on.
@@ -38,7 +37,7 @@ class Alarms(Construct):
         self,
         scope: Construct,
         workflow: Machine,
-        functions: Mapping[Step, lambda_.Function],
+        functions: Mapping[str, lambda_.Function],
         dead_letters: Mapping[str, sqs.Queue],
         topics: Sequence[sns.Topic],
     ) -> None:
@@ -51,26 +50,25 @@ class Alarms(Construct):
         self._alarm("ExecutionsAborted", machine.metric_aborted(), "An execution was stopped")
         overdue = cloudwatch.Metric(namespace=NAMESPACE, metric_name="Overdue", dimensions_map={"service": NAMESPACE})
         self._alarm("Overdue", overdue, "An execution runs longer than its timeout allows")
-        not_told = logs.MetricFilter(
+        entered = " || ".join(f'($.details.name = "{state}")' for state in NOT_NOTIFIED)
+        not_notified = logs.MetricFilter(
             self,
             "Filter",
             log_group=workflow.log_group,
             # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
-            filter_pattern=logs.FilterPattern.literal(
-                f'{{ ($.type = "ChoiceStateEntered") && ($.details.name = "{NOT_TOLD}") }}'
-            ),
+            filter_pattern=logs.FilterPattern.literal(f'{{ ($.type = "PassStateEntered") && ({entered}) }}'),
             metric_namespace=NAMESPACE,
-            metric_name=NOT_TOLD,
+            metric_name="NotNotified",
             metric_value="1",
         )
-        self._alarm(NOT_TOLD, not_told.metric(), "EventBridge did not take the event of an execution")
+        self._alarm("NotNotified", not_notified.metric(), "EventBridge did not take the event of an execution")
         for name, queue in dead_letters.items():
             visible = queue.metric_approximate_number_of_messages_visible()
-            self._alarm(f"{name}DeadLetters", visible, "Events or notices could not be delivered", statistic="Maximum")
-        for step, function in functions.items():
+            self._alarm(name, visible, "What could not be delivered or dispatched is kept", statistic="Maximum")
+        for name, function in functions.items():
             for kind, metric in (("Errors", function.metric_errors()), ("Throttles", function.metric_throttles())):
-                said = f"The function {step.state} has {kind.lower()} that last"
-                self._alarm(f"{step.state}{kind}", metric, said, threshold=ERRORS_THAT_LAST)
+                what = f"The function {name} has {kind.lower()} that last"
+                self._alarm(f"{name}{kind}", metric, what, threshold=ERRORS_THAT_LAST)
 
     def watch(self, name: str, function: lambda_.Function, what: str) -> None:
         """Watch for events of a function beside the workflow that Lambda has tried three times in vain.

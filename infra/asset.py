@@ -1,4 +1,4 @@
-"""The Lambda asset: our package and its locked dependencies, as plain Python files for any processor.
+"""The Lambda asset: our package, its locked dependencies and the targets, as plain files for any processor.
 
 pip installs for no platform at all, so a wheel with compiled code cannot come in, and bundling needs no Docker. What
 the functions never open is left out: most of botocore is models of services they do not call.
@@ -18,8 +18,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.targets import as_json
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from infra.targets import Target
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements" / "lambda.txt"
@@ -27,7 +31,7 @@ PACKAGE = ROOT / "lambda" / "ecs_deploy"
 BUILD = ROOT / ".build"
 PYTHON = "3.14"
 
-_SERVICES = {"ecr", "ecs", "logs", "ssm", "stepfunctions"}
+_SERVICES = {"dynamodb", "ecr", "ecs", "logs", "sqs", "ssm", "stepfunctions"}
 _COMPILED = {".so", ".pyd", ".dylib", ".dll"}
 
 
@@ -35,13 +39,14 @@ class CompiledDependency(RuntimeError):
     """A dependency brought compiled code, which would tie the asset to one processor."""
 
 
-def build() -> Path:
+def build(targets: Sequence[Target]) -> Path:
     """Make the asset, or find it made; returns its directory.
 
     Raises `CompiledDependency`, and `subprocess.CalledProcessError` with pip's output when pip cannot install the lock.
     """
     dependencies = _once(BUILD / "asset-deps" / _digest([LOCK, Path(__file__)]), _install)
     sources = sorted(PACKAGE.rglob("*.py"))
+    served = as_json(targets)
 
     def assemble(directory: Path) -> None:
         # A link costs no space, and nobody writes to either side again.
@@ -50,8 +55,9 @@ def build() -> Path:
             copy = directory / source.relative_to(PACKAGE.parent)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, copy)
+        (directory / "targets.json").write_text(served)
 
-    return _once(BUILD / "asset" / _digest([LOCK, Path(__file__), *sources]), assemble)
+    return _once(BUILD / "asset" / _digest([LOCK, Path(__file__), *sources], served), assemble)
 
 
 def _once(directory: Path, fill: Callable[[Path], None]) -> Path:
@@ -108,8 +114,8 @@ def _prune(directory: Path) -> None:
                 path.unlink()
 
 
-def _digest(files: list[Path]) -> str:
-    digest = hashlib.sha256()
+def _digest(files: list[Path], text: str = "") -> str:
+    digest = hashlib.sha256(text.encode())
     for file in files:
         content = file.read_bytes()
         digest.update(f"{file.relative_to(ROOT).as_posix()} {len(content)}\n".encode())

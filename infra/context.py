@@ -41,7 +41,7 @@ def log_level(value: object) -> LogLevel:
 
 @dataclass(frozen=True)
 class Notify:
-    """Who is told how executions end: email addresses, https URLs, and ARNs of chat channels."""
+    """Who is notified of how executions end: email addresses, https URLs, and ARNs of chat channels."""
 
     emails: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class Notify:
 
 
 def notify(value: object) -> Notify | None:
-    """Read the context key `notify`: a list, or the JSON text of one; None where there is none, so that nobody is told.
+    """Read the context key `notify`: a list, or the JSON text of one; None where there is none, to notify nobody.
 
     Raises `InvalidContext` with every problem of every entry.
     """

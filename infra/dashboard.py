@@ -1,6 +1,6 @@
 """The dashboard: how the delivery goes, by service, and how the deployer is.
 
-The delivery figures are found by a search, so each service has its line from its first deployment on, and the dashboard
+The delivery metrics are found by a search, so each service has its line from its first deployment on, and the dashboard
 stays the same however many there are: a graph shows 500 of them.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/search-expression-syntax.html
 """
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from aws_cdk import aws_sqs as sqs
 
     from infra.machine import Machine
-    from infra.workflow import Step
 
 WIDTH = 24
 SHOWN = Duration.days(28)
@@ -34,7 +33,7 @@ def search(metric: str, statistic: str) -> str:
     return f"""SEARCH('{{"{NAMESPACE}",service}} MetricName="{metric}"', '{statistic}', {DAY.to_seconds():.0f})"""
 
 
-FIGURES = (
+DORA_METRICS = (
     ("Deployments a day", search("LeadTime", "SampleCount"), ""),
     ("Lead time, push to stable: half take less (p50)", search("LeadTime", "p50"), "seconds"),
     ("Lead time, push to stable: nine in ten take less (p90)", search("LeadTime", "p90"), "seconds"),
@@ -50,7 +49,7 @@ class Dashboard(Construct):
         self,
         scope: Construct,
         workflow: Machine,
-        functions: Mapping[Step, lambda_.Function],
+        functions: Mapping[str, lambda_.Function],
         dead_letters: Mapping[str, sqs.Queue],
         alarms: Sequence[cloudwatch.Alarm],
     ) -> None:
@@ -63,9 +62,9 @@ class Dashboard(Construct):
             (machine.metric_timed_out(), "timed out"),
         )
         trouble = [
-            (metric, f"{step.state}: {said}")
-            for step, function in functions.items()
-            for metric, said in ((function.metric_errors(), "errors"), (function.metric_throttles(), "throttles"))
+            (metric, f"{name}: {what}")
+            for name, function in functions.items()
+            for metric, what in ((function.metric_errors(), "errors"), (function.metric_throttles(), "throttles"))
         ]
         waiting = [
             (queue.metric_approximate_number_of_messages_visible(), name) for name, queue in dead_letters.items()
@@ -77,8 +76,8 @@ class Dashboard(Construct):
             default_interval=SHOWN,
             widgets=[
                 [cloudwatch.AlarmStatusWidget(title="Alarms", alarms=alarms, width=WIDTH, height=3)],
-                [_figure(*each, width=WIDTH // 3) for each in FIGURES[:3]],
-                [_figure(*each, width=WIDTH // 2) for each in FIGURES[3:]],
+                [_dora_metric(*each, width=WIDTH // 3) for each in DORA_METRICS[:3]],
+                [_dora_metric(*each, width=WIDTH // 2) for each in DORA_METRICS[3:]],
                 [
                     _counts("Executions a day", ends),
                     _counts("Errors and throttles of the functions a day", trouble),
@@ -88,7 +87,7 @@ class Dashboard(Construct):
         )
 
 
-def _figure(title: str, expression: str, unit: str, width: int) -> cloudwatch.GraphWidget:
+def _dora_metric(title: str, expression: str, unit: str, width: int) -> cloudwatch.GraphWidget:
     by_service = cloudwatch.MathExpression(
         expression=expression, using_metrics={}, label="${PROP('Dim.service')}", period=DAY
     )

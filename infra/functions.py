@@ -1,4 +1,4 @@
-"""The functions: those behind the workflow's steps, and the sweep; each with a role and a log group of its own."""
+"""A function with a role and a log group of its own."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra import permissions
-from infra.claims import ENVIRONMENT_NAME as CLAIMS
 from infra.context import LogLevel
-from infra.workflow import FUNCTION_TIMEOUT, Step
+from infra.workflow import FUNCTION_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from infra.claims import Claims
-    from infra.targets import Target
+    from infra.permissions import Documents
 
 LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
 
@@ -52,13 +49,11 @@ class Function(Construct):
         module: str,
         doing: str,
         package: Package,
-        timeout: Duration,
         environment: Mapping[str, str],
-        allowed: Sequence[Sequence[iam.PolicyStatement]],
+        allowed: Documents,
     ) -> None:
         super().__init__(scope, name)
         log_group = logs.LogGroup(self, "Logs", retention=LOG_RETENTION, removal_policy=RemovalPolicy.DESTROY)
-        self.role = _role(self, doing, log_group, allowed)
         self.function = lambda_.Function(
             self,
             "Function",
@@ -66,13 +61,13 @@ class Function(Construct):
             runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
             code=package.asset,
-            handler=f"ecs_deploy.{module}.handler",
-            # The role below is complete; CDK would add a policy of its own for tracing.
-            role=self.role.without_policy_updates(),
+            handler=f"ecs_deploy.handlers.{module}.handler",
+            # The role is complete; CDK would add a policy of its own for tracing.
+            role=self._role(doing, log_group, allowed).without_policy_updates(),
             # With this much comes one whole CPU, which is what a start waits for (docs/start-up.md):
             # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
             memory_size=1769,
-            timeout=timeout,
+            timeout=Duration.seconds(FUNCTION_TIMEOUT),
             tracing=lambda_.Tracing.ACTIVE,
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,
@@ -80,48 +75,22 @@ class Function(Construct):
             environment={"POWERTOOLS_LOG_LEVEL": package.log_level, **environment},
         )
 
-
-def step_function(
-    scope: Construct,
-    step: Step,
-    *,
-    package: Package,
-    targets: Sequence[Target],
-    claims: Claims | None = None,
-) -> Function:
-    """The function of one step; with `claims` it may claim events."""
-    first, *others = permissions.documents(permissions.named(step, targets))
-    return Function(
-        scope,
-        step.state,
-        module=step.module,
-        doing=step.doing,
-        package=package,
-        timeout=Duration.seconds(FUNCTION_TIMEOUT),
-        environment={CLAIMS: claims.machine.state_machine_arn} if claims else {},
-        allowed=[[*permissions.fixed(step), *(claims.statements if claims else []), *first], *others],
-    )
-
-
-def _role(
-    scope: Construct,
-    doing: str,
-    log_group: logs.LogGroup,
-    allowed: Sequence[Sequence[iam.PolicyStatement]],
-) -> iam.Role:
-    first, *others = allowed
-    observe = [
-        iam.PolicyStatement(actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group.log_group_arn]),
-        iam.PolicyStatement(actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"], resources=["*"]),
-    ]
-    return iam.Role(
-        scope,
-        "Role",
-        description=f"ecs-deploy: {doing}",
-        assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-        inline_policies={"Step": iam.PolicyDocument(statements=[*first, *observe], minimize=False)},
-        managed_policies=[
-            iam.ManagedPolicy(scope, f"MoreTargets{number}", statements=document)
-            for number, document in enumerate(others, start=1)
-        ],
-    )
+    def _role(self, doing: str, log_group: logs.LogGroup, allowed: Documents) -> iam.Role:
+        first, *others = allowed
+        observe = [
+            iam.PolicyStatement(
+                actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group.log_group_arn]
+            ),
+            iam.PolicyStatement(actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"], resources=["*"]),
+        ]
+        return iam.Role(
+            self,
+            "Role",
+            description=f"ecs-deploy: {doing}",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            inline_policies={"Step": iam.PolicyDocument(statements=[*first, *observe], minimize=False)},
+            managed_policies=[
+                iam.ManagedPolicy(self, f"MoreTargets{number}", statements=document)
+                for number, document in enumerate(others, start=1)
+            ],
+        )

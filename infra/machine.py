@@ -29,7 +29,7 @@ class Machine(Construct):
 
     def __init__(self, scope: Construct, functions: Mapping[Step, lambda_.Function], targets: Sequence[Target]) -> None:
         super().__init__(scope, "Workflow")
-        look, *more_looks = permissions.of_the_workflow(targets)
+        describe, *more = permissions.of_workflow(targets)
         self.log_group = logs.LogGroup(
             self,
             "Logs",
@@ -53,7 +53,7 @@ class Machine(Construct):
                         )
                     ]
                 ),
-                "Tell": iam.PolicyDocument(
+                "Notify": iam.PolicyDocument(
                     statements=[
                         iam.PolicyStatement(
                             actions=["events:PutEvents"],
@@ -63,11 +63,11 @@ class Machine(Construct):
                         )
                     ]
                 ),
-                "Look": iam.PolicyDocument(statements=look),
+                "Diagnose": iam.PolicyDocument(statements=describe),
             },
             managed_policies=[
                 iam.ManagedPolicy(self, f"MoreTargets{number}", statements=document)
-                for number, document in enumerate(more_looks, start=1)
+                for number, document in enumerate(more, start=1)
             ],
         )
         self.machine = sfn.StateMachine(

@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from aws_cdk import Aws, Duration
+from aws_cdk import Aws
 from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra import permissions
+from infra.context import InvalidContext
 from infra.functions import Function
-from infra.notices import outcome_pattern
-from infra.workflow import FUNCTION_TIMEOUT
+from infra.notifications import outcome_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from infra.targets import Target
 
 
+GREATEST_NUMBER = 250
+"""Each has a rule of its own, and an event bus holds 300 by default:
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html"""
+
+
 class Parameters(Construct):
     """The function, and the rules that invoke it."""
 
@@ -35,23 +40,21 @@ class Parameters(Construct):
         self, scope: Construct, machine: sfn.StateMachine, targets: Sequence[Target], package: Package
     ) -> None:
         super().__init__(scope, "Parameters")
-        made = Function(
+        self.writer = Function(
             self,
             "Write",
             module="write_parameter",
             doing="writing what a service runs to a parameter",
             package=package,
-            timeout=Duration.seconds(FUNCTION_TIMEOUT),
             environment={},
             allowed=permissions.of_parameters(targets),
         )
-        self.function, self.role = made.function, made.role
         # One statement for all rules: a statement for each would outgrow the function's policy.
         lambda_.CfnPermission(
             self,
             "Permission",
             action="lambda:InvokeFunction",
-            function_name=self.function.function_name,
+            function_name=self.writer.function.function_name,
             principal="events.amazonaws.com",
             source_arn=f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:rule/{Aws.STACK_NAME}-*",
         )
@@ -68,7 +71,9 @@ class Parameters(Construct):
             description=f"ecs-deploy: {target.service} of the cluster {target.cluster} runs a new revision",
             event_pattern=pattern(machine.state_machine_arn, target),
             targets=[
-                events.CfnRule.TargetProperty(id="Write", arn=self.function.function_arn, input_transformer=transformer)
+                events.CfnRule.TargetProperty(
+                    id="Write", arn=self.writer.function.function_arn, input_transformer=transformer
+                )
             ],
         )
 
@@ -79,6 +84,11 @@ def with_parameters(targets: Sequence[Target]) -> list[Target]:
     for target in targets:
         if target.parameter:
             found.setdefault((target.cluster, target.service, target.parameter), target)
+    if len(found) > GREATEST_NUMBER:
+        raise InvalidContext(
+            f"cdk.json, targets: {len(found)} name a parameter, but the stack writes {GREATEST_NUMBER} at most. "
+            "Take the others out."
+        )
     return list(found.values())
 
 

@@ -1,7 +1,9 @@
-"""What each function may do: the listed services and repositories, and nothing broader where AWS lets us say so.
+"""What each role may do: the listed services and repositories, and nothing broader where AWS lets us say so.
 
 Which actions know resources and conditions:
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html (a transaction of puts needs
+`PutItem`)
 
 A policy has a size limit (an inline policy 10,240 characters for a role, a managed one 6,144, ten of them on a role:
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html), and a wildcard is no way round it. So the
@@ -21,18 +23,18 @@ from infra.context import InvalidContext
 from infra.workflow import POLL, REGISTER, UPDATE, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from infra.targets import Target
 
+    Documents = list[list[PolicyStatement]]
+
 ANY_REPOSITORY = "repository/*"
 ANY_ROLE = "role/*"
+ANY_REVISION = "task-definition/*"
+# Each deployment makes ids of its own.
+DEPLOYMENTS, REVISIONS = "service-deployment/{}/*", "service-revision/{}/*"
 GREATEST_NUMBER_OF_DOCUMENTS = 11
-# Their ids come with each deployment. Only reads, so the cluster is near enough; every service would triple the policy.
-OF_A_CLUSTER: Mapping[str, Callable[[str], str]] = {
-    "ecs:DescribeServiceDeployments": "service-deployment/{}/*".format,
-    "ecs:DescribeServiceRevisions": "service-revision/{}/*".format,
-}
 _DOCUMENT = 5_800
 _PASS_ROLE = ("iam:PassRole",)
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
@@ -66,95 +68,115 @@ class Grant:
         return f"arn:{Aws.PARTITION}:{service}:{'' if service == 'iam' else Aws.REGION}:{Aws.ACCOUNT_ID}:"
 
 
-def fixed(step: Step) -> list[PolicyStatement]:
-    """The statements of a step that no target changes."""
-    describe = _revisions()
-    revisions = f"arn:{Aws.PARTITION}:ecs:{Aws.REGION}:{Aws.ACCOUNT_ID}:task-definition/*"
-    # On a revision that is there already, the deployer's own tags are all that may be written.
-    mark = PolicyStatement(
-        actions=["ecs:TagResource"],
-        resources=[revisions],
-        conditions={"ForAllValues:StringLike": {"aws:TagKeys": "ecs-deploy:*"}},
-    )
-    log_streams = f"arn:{Aws.PARTITION}:logs:*:{Aws.ACCOUNT_ID}:log-group:*:log-stream:*"
-    statements = {
-        REGISTER: [
-            describe,
-            mark,
-            PolicyStatement(actions=["ecs:RegisterTaskDefinition"], resources=[revisions]),
+def of_step(step: Step, targets: Sequence[Target], table: str) -> Documents:
+    """The documents of a step, which uses the table with the ARN `table`."""
+    return {REGISTER: _of_register, UPDATE: _of_update, POLL: _of_poll}[step](targets, table)
+
+
+def _of_register(targets: Sequence[Target], table: str) -> Documents:
+    # Registering lists `task-definition*` in the reference, but its errors name `*`, which is right under both.
+    tag = Grant(("ecs:TagResource",), ())
+    return _documents(
+        [
+            _of_any("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition"),
             PolicyStatement(
-                actions=["ecs:TagResource"],
-                resources=[revisions],
+                actions=list(tag.actions),
+                resources=[tag.arn_prefix + ANY_REVISION],
                 conditions={"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}},
             ),
+            _of_table(table, "GetItem", "PutItem", "Query"),
         ],
-        UPDATE: [describe],
-        POLL: [describe, mark, PolicyStatement(actions=["logs:GetLogEvents"], resources=[log_streams])],
-    }
-    return statements[step]
-
-
-def of_a_sweep(machine: str, targets: Sequence[Target]) -> list[list[PolicyStatement]]:
-    """The documents of the sweep, which looks at the targets and starts the state machine with the ARN `machine`."""
-    services = _unique(f"service/{target.cluster}/{target.service}" for target in targets)
-    repositories = _unique(f"repository/{target.repository}" for target in targets)
-    first, *others = documents(
-        [Grant(("ecr:DescribeImages",), repositories), Grant(("ecs:DescribeServices",), services)]
+        [
+            Grant(_PASS_ROLE, _roles(targets)),
+            Grant(("ecr:DescribeImages",), _repositories(targets)),
+            Grant(("ecs:DescribeServices",), _services(targets)),
+        ],
     )
-    start = PolicyStatement(actions=["states:StartExecution", "states:DescribeStateMachine"], resources=[machine])
-    return [[_revisions(), start, *first], *others]
 
 
-def of_parameters(targets: Sequence[Target]) -> list[list[PolicyStatement]]:
-    """The documents of the function that writes the parameters of the targets."""
-    read = PolicyStatement(actions=["ecs:DescribeTaskDefinition"], resources=["*"])
-    names = _unique(f"parameter/{(target.parameter or '').removeprefix('/')}" for target in targets)
-    services = _unique(f"service/{target.cluster}/{target.service}" for target in targets)
-    first, *others = documents([Grant(("ssm:PutParameter",), names), Grant(("ecs:DescribeServices",), services)])
-    return [[read, *first], *others]
+def _of_update(targets: Sequence[Target], table: str) -> Documents:
+    # An update passes the roles of its task definition, which the reference does not list.
+    return _documents(
+        [_of_table(table, "GetItem", "PutItem")],
+        [
+            Grant(_PASS_ROLE, _roles(targets)),
+            Grant(("ecs:DescribeServices", "ecs:UpdateService"), _services(targets)),
+        ],
+    )
 
 
-def of_the_workflow(targets: Sequence[Target]) -> list[list[PolicyStatement]]:
-    """The documents of the state machine for its look at a service that a broken function has left."""
-    services = _unique(f"service/{target.cluster}/{target.service}" for target in targets)
-    return documents([Grant(("ecs:DescribeServices",), services)])
-
-
-def named(step: Step, targets: Sequence[Target]) -> list[Grant]:
-    """What a step may do to the services and the repositories of the targets."""
-    services = _unique(f"service/{target.cluster}/{target.service}" for target in targets)
-    if step is not REGISTER:
-        update = ("ecs:UpdateService",) if step is UPDATE else ()
-        of_services = Grant(("ecs:DescribeServices", *update), services)
-        if step is UPDATE:
-            return [of_services]
-        clusters = _unique(target.cluster for target in targets)
-        return [
+def _of_poll(targets: Sequence[Target], table: str) -> Documents:
+    clusters = _unique(target.cluster for target in targets)
+    of_deployments, of_revisions = "ecs:DescribeServiceDeployments", "ecs:DescribeServiceRevisions"
+    return _documents(
+        [
+            _of_any("ecs:DescribeTaskDefinition", "ecs:DeregisterTaskDefinition"),
+            PolicyStatement(
+                actions=["logs:GetLogEvents"],
+                resources=[f"arn:{Aws.PARTITION}:logs:*:{Aws.ACCOUNT_ID}:log-group:*:log-stream:*"],
+            ),
+            _of_table(table, "GetItem", "PutItem"),
+        ],
+        [
             Grant(
                 ("ecs:ListTasks", "ecs:DescribeTasks"), tuple(f"cluster/{each}" for each in clusters), by_cluster=True
             ),
-            *(Grant((action,), tuple(name(each) for each in clusters)) for action, name in OF_A_CLUSTER.items()),
-            of_services,
-        ]
-    repositories = _unique(f"repository/{target.repository or '*'}" for target in targets)
-    if ANY_REPOSITORY in repositories:
-        repositories = (ANY_REPOSITORY,)
-    return [
-        Grant(_PASS_ROLE, roles(targets)),
-        Grant(("ecr:DescribeImages",), repositories),
-        Grant(("ecs:DescribeServices",), services),
-    ]
+            # Both need the service, too: "Permissions required for viewing service deployments" in the reference.
+            Grant((of_deployments,), tuple(map(DEPLOYMENTS.format, clusters))),
+            Grant((of_revisions,), tuple(map(REVISIONS.format, clusters))),
+            Grant(("ecs:DescribeServices", of_deployments, of_revisions), _services(targets)),
+        ],
+    )
 
 
-def roles(targets: Sequence[Target]) -> tuple[str, ...]:
+def of_dispatcher(targets: Sequence[Target], own: Sequence[PolicyStatement], table: str) -> Documents:
+    """The documents of the dispatcher, which has statements of its `own`."""
+    pushed = [target for target in targets if target.repository]
+    return _documents(
+        [_of_any("ecs:DescribeTaskDefinition"), *own, _of_table(table, "GetItem", "PutItem", "Query")],
+        [
+            Grant(("ecr:DescribeImages",), _repositories(pushed)),
+            Grant(("ecs:DescribeServices",), _services(targets)),
+        ],
+    )
+
+
+def of_parameters(targets: Sequence[Target]) -> Documents:
+    """The documents of the function that writes the parameters of the targets."""
+    names = _unique(f"parameter/{(target.parameter or '').removeprefix('/')}" for target in targets)
+    return _documents(
+        [_of_any("ecs:DescribeTaskDefinition")],
+        [Grant(("ssm:PutParameter",), names), Grant(("ecs:DescribeServices",), _services(targets))],
+    )
+
+
+def of_workflow(targets: Sequence[Target]) -> Documents:
+    """The documents of the state machine to describe a service that a broken function has left."""
+    return _documents([], [Grant(("ecs:DescribeServices",), _services(targets))])
+
+
+def _services(targets: Iterable[Target]) -> tuple[str, ...]:
+    return _unique(f"service/{target.cluster}/{target.service}" for target in targets)
+
+
+def _repositories(targets: Iterable[Target]) -> tuple[str, ...]:
+    """The repositories that images may come from: any, once a target names none."""
+    names = _unique(f"repository/{target.repository or '*'}" for target in targets)
+    return (ANY_REPOSITORY,) if ANY_REPOSITORY in names else names
+
+
+def _roles(targets: Sequence[Target]) -> tuple[str, ...]:
     """The roles that revisions may carry: any, once a target names none."""
     if any(target.roles is None for target in targets):
         return (ANY_ROLE,)
     return _unique(f"role/{role}" for target in targets for role in target.roles or ())
 
 
-def documents(grants: Iterable[Grant]) -> list[list[PolicyStatement]]:
-    """Pack grants into as few documents as hold them; raises `InvalidContext` when a role cannot have so many."""
+def _documents(fixed: Sequence[PolicyStatement], grants: Iterable[Grant]) -> Documents:
+    """Pack grants into as few documents as hold them, after the `fixed` statements.
+
+    Raises `InvalidContext` when a role cannot have so many.
+    """
     packed: list[dict[Grant, list[str]]] = [{}]
     room = _DOCUMENT
     for grant in grants:
@@ -170,11 +192,17 @@ def documents(grants: Iterable[Grant]) -> list[list[PolicyStatement]]:
             f"cdk.json, targets: the names of the services and repositories need {len(packed)} IAM policies, "
             f"but a role holds {GREATEST_NUMBER_OF_DOCUMENTS} of them. Take some of the targets out."
         )
-    return [[grant.statement(arns) for grant, arns in document.items()] for document in packed]
+    first, *others = [[grant.statement(arns) for grant, arns in document.items()] for document in packed]
+    return [[*fixed, *first], *others]
 
 
-def _revisions() -> PolicyStatement:
-    return PolicyStatement(actions=["ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"], resources=["*"])
+def _of_any(*actions: str) -> PolicyStatement:
+    """Actions that know no resources."""
+    return PolicyStatement(actions=list(actions), resources=["*"])
+
+
+def _of_table(table: str, *actions: str) -> PolicyStatement:
+    return PolicyStatement(actions=[f"dynamodb:{action}" for action in actions], resources=[table])
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

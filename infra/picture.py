@@ -10,15 +10,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.broken import WHERE
-from infra.workflow import NOT_TOLD, definition
+from infra.workflow import definition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 BEGIN, END = "<!-- the workflow, drawn by `make picture` -->", "<!-- end of the workflow -->"
-
-_CAUGHT = {WHERE: " : it broke", NOT_TOLD: " : not sent"}
 
 
 class NoPlaceForPicture(ValueError):
@@ -51,7 +48,8 @@ def _ways(state: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "Next" in state:
         yield state["Next"], ""
     for catch in state.get("Catch", []):
-        yield catch["Next"], _CAUGHT.get(catch["Next"], " : not seen")
+        if catch["Next"] != state["Next"]:
+            yield catch["Next"], " : error"
     if state["Type"] in {"Succeed", "Fail"}:
         yield "[*]", ""
 

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_lambda as lambda_
 
-from infra import asset, checks
+from infra import asset, checks, permissions
 from infra.alarms import Alarms
-from infra.claims import Claims
 from infra.dashboard import Dashboard
-from infra.functions import Package, step_function
+from infra.dispatch import Dispatch
+from infra.functions import Function, Package
 from infra.machine import Machine
-from infra.notices import Notices
+from infra.notifications import Notifications
 from infra.parameters import Parameters, with_parameters
-from infra.sweep import Sweep, groups
-from infra.triggers import Triggers
-from infra.workflow import REGISTER, STEPS
+from infra.table import Table
+from infra.workflow import STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 class EcsDeploy(Stack):
     """One state machine that deploys the targets; account and region are those of whoever deploys it.
 
-    Without `notify` nobody is told: there is no topic, and the alarms are seen in CloudWatch only.
+    Without `notify` there is no topic, and the alarms are seen in CloudWatch only.
     """
 
     def __init__(
@@ -40,50 +39,52 @@ class EcsDeploy(Stack):
         super().__init__(
             scope, "EcsDeploy", description="ecs-deploy: push an image to ECR, and the ECS services that use it run it"
         )
-        package = Package(lambda_.Code.from_asset(str(asset.build())), log_level)
-        claims = Claims(self)
+        package = Package(lambda_.Code.from_asset(str(asset.build(targets))), log_level)
+        table = Table(self)
         steps = {
-            step: step_function(
+            step: Function(
                 self,
-                step,
+                step.state,
+                module=step.module,
+                doing=step.doing,
                 package=package,
-                targets=targets,
-                claims=claims if step is REGISTER else None,
+                environment=table.environment,
+                allowed=permissions.of_step(step, targets, table.table_arn),
             )
             for step in STEPS
         }
-        functions = {step: made.function for step, made in steps.items()}
-        workflow = Machine(self, functions, targets)
-        triggers = Triggers(self, workflow.machine, targets)
-        swept = groups(targets)
-        sweep = Sweep(self, workflow.machine, swept, package) if swept else None
+        workflow = Machine(self, {step: made.function for step, made in steps.items()}, targets)
+        dispatch = Dispatch(self, workflow.machine, table, targets, package)
         written = with_parameters(targets)
         parameters = Parameters(self, workflow.machine, written, package) if written else None
-        notices = None if notify is None else Notices(self, workflow.machine, notify)
-        dead_letters = {"Triggers": triggers.dead_letters, **({"Notices": notices.dead_letters} if notices else {})}
-        alarms = Alarms(self, workflow, functions, dead_letters, notices.topics if notices else [])
-        if sweep:
-            alarms.watch("SweepFailed", sweep.function, "Missed pushes were not looked for")
+        notifications = None if notify is None else Notifications(self, workflow.machine, notify)
+
+        functions = {step.state: made.function for step, made in steps.items()}
+        functions["Dispatcher"] = dispatch.dispatcher.function
+        dead_letters = {"DeadLetters": dispatch.dead_letters}
+        if notifications:
+            dead_letters["NotificationsDeadLetters"] = notifications.dead_letters
+        alarms = Alarms(self, workflow, functions, dead_letters, notifications.topics if notifications else [])
         if parameters:
-            alarms.watch("ParameterFailed", parameters.function, "What a service runs was not written to its parameter")
+            what = "What a service runs was not written to its parameter"
+            alarms.watch("ParameterFailed", parameters.writer.function, what)
         dashboard = Dashboard(self, workflow, functions, dead_letters, alarms.alarms)
 
         self.machine = workflow.machine
-        CfnOutput(self, "StateMachineArn", value=workflow.machine.state_machine_arn)
-        for step, made in steps.items():
-            CfnOutput(self, step.placeholder, value=made.function.function_name)
-        if sweep:
-            CfnOutput(self, "SweepFunction", value=sweep.function.function_name)
-        if parameters:
-            CfnOutput(self, "ParameterFunction", value=parameters.function.function_name)
-        CfnOutput(self, "DeadLetterQueueUrl", value=triggers.dead_letters.queue_url)
-        CfnOutput(self, "DashboardName", value=dashboard.dashboard.dashboard_name)
-        if notices:
-            CfnOutput(self, "NoticesTopicArn", value=notices.topic.topic_arn)
-            CfnOutput(self, "NoticesDeadLetterQueueUrl", value=notices.dead_letters.queue_url)
-            if notices.chat:
-                CfnOutput(self, "ChatTopicArn", value=notices.chat.topic_arn)
-        checks.acknowledge(steps, claims, workflow, dead_letters.values(), targets)
-        for reader in (sweep, parameters):
-            if reader:
-                checks.acknowledge_reader(reader.role)
+        outputs = {
+            "StateMachineArn": workflow.machine.state_machine_arn,
+            **{f"{name}Function": function.function_name for name, function in functions.items()},
+            **({"ParameterFunction": parameters.writer.function.function_name} if parameters else {}),
+            "TableName": table.table_name,
+            "QueueUrl": dispatch.queue.queue_url,
+            "DeadLetterQueueUrl": dispatch.dead_letters.queue_url,
+            "DashboardName": dashboard.dashboard.dashboard_name,
+        }
+        if notifications:
+            outputs["NotificationsTopicArn"] = notifications.topic.topic_arn
+            outputs["NotificationsDeadLetterQueueUrl"] = notifications.dead_letters.queue_url
+            if notifications.chat:
+                outputs["ChatTopicArn"] = notifications.chat.topic_arn
+        for name, value in outputs.items():
+            CfnOutput(self, name, value=value)
+        checks.acknowledge(steps, dispatch, parameters, workflow, dead_letters.values(), targets)

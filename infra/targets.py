@@ -1,16 +1,15 @@
 """The targets: which push of which repository deploys which service.
 
 The context key `targets` is read once, here, into frozen values; everything after this module may trust them. All
-problems of all entries are told at once, each naming its entry and its key.
+problems of all entries are listed at once, each naming its entry and its key.
 
 The names are held to AWS's own rules, because a name that AWS would refuse is found here in a second and in
-CloudFormation after minutes, and because a name never has to be escaped in an ARN, an event pattern or a template:
+CloudFormation after minutes, and because a name never has to be escaped in an ARN or a template:
 - clusters and services: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html
 - repositories: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
 - tags: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageIdentifier.html
 - roles: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 - parameters: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
-- wildcards: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
 """
 
 from __future__ import annotations
@@ -23,24 +22,20 @@ from typing import TYPE_CHECKING
 from infra.context import InvalidContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-GREATEST_NUMBER = 300
-"""Each repository may need a rule of its own, and an event bus holds 300 by default."""
+    from collections.abc import Callable, Sequence
 
 EVERY_TAG = ("*",)
 DEFAULT_TIMEOUT = 600
 SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 10, 86_400
-DEFAULT_SWEEP = "1 hour"
-MOST_OFTEN_SWEPT = 5
-"""Minutes: the time that a sweep may take."""
+DEFAULT_RECONCILE = "1 hour"
+MOST_OFTEN_RECONCILED = 5
+"""Minutes: events are seldom lost, and each time costs some calls for each target."""
 
 _ECS_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _REPOSITORY = re.compile(
     r"(?=.{2,256}\Z)(?:[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*/)*[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 )
-_TAG = re.compile(r"(?!.*\*\*)[A-Za-z0-9_.*-]{1,128}")
-_TAGS_LENGTH = 1_400
+_TAG = re.compile(r"[A-Za-z0-9_.*-]{1,128}")
 _ROLE = re.compile(r"(?=.{1,576}\Z)(?:[\w+=,.@-]+/)*[\w+=,.@-]{1,64}", re.ASCII)
 _PARAMETER = re.compile(r"(?=.{1,1000}\Z)(?!/?(?i:aws|ssm))(?:(?:/[A-Za-z0-9_.-]+){1,15}|[A-Za-z0-9_.-]+)")
 # At most a year: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
@@ -52,7 +47,7 @@ _MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 class Target:
     """One entry of `targets`. Without a `repository` no push starts it; `timeout` is in seconds.
 
-    `sweep` is the minutes from one look for missed pushes to the next; None where nobody looks. `roles` are the names,
+    `reconcile` is the minutes from one search for what was missed to the next; None for none. `roles` are the names,
     with their paths, of the roles that its task definition may carry; None for any role of the account. `parameter` is
     the name of the one in Systems Manager to which the image is written that the service runs.
     """
@@ -64,7 +59,7 @@ class Target:
     timeout: int = DEFAULT_TIMEOUT
     rollback: bool = True
     container: str | None = None
-    sweep: int | None = None
+    reconcile: int | None = None
     roles: tuple[str, ...] | None = None
     parameter: str | None = None
 
@@ -82,8 +77,8 @@ def parse(value: object) -> tuple[Target, ...]:
         problems += [f"cdk.json, targets[{index}]{problem}" for problem in found]
         if found or not isinstance(entry, dict):
             continue
-        sweep = entry.get("sweep", DEFAULT_SWEEP) if "repository" in entry else None
-        read = {"tags": tuple(entry.get("tags", EVERY_TAG)), "sweep": _minutes(sweep) if sweep else None}
+        rate = entry.get("reconcile", DEFAULT_RECONCILE) if "repository" in entry else None
+        read = {"tags": tuple(entry.get("tags", EVERY_TAG)), "reconcile": _minutes(rate) if rate else None}
         roles = {"roles": tuple(entry["roles"])} if "roles" in entry else {}
         target = Target(**{**entry, **read, **roles})
         problems += _shared_parameter(index, target, targets)
@@ -93,6 +88,14 @@ def parse(value: object) -> tuple[Target, ...]:
     if problems:
         raise InvalidContext(*problems)
     return tuple(targets)
+
+
+def as_json(targets: Sequence[Target]) -> str:
+    """The targets as the dispatcher reads them, which has no use for roles and parameters."""
+    keys = ("cluster", "service", "repository", "tags", "timeout", "rollback", "container")
+    return json.dumps(
+        [{key: getattr(each, key) for key in keys} | {"reconcile_minutes": each.reconcile} for each in targets]
+    )
 
 
 def _entries(value: object) -> list[object]:
@@ -106,11 +109,6 @@ def _entries(value: object) -> list[object]:
     if not value:
         raise InvalidContext(
             "cdk.json, targets: is empty, so nothing could be deployed. Name at least one cluster and service."
-        )
-    if len(value) > GREATEST_NUMBER:
-        raise InvalidContext(
-            f"cdk.json, targets: has {len(value)} entries, but the stack serves {GREATEST_NUMBER} at most. "
-            "Take the others out."
         )
     return value
 
@@ -126,9 +124,9 @@ def _problems(entry: object) -> list[str]:
         elif said := _RULES[key](value):
             problems.append(f".{key}: {said}, but is {value!r}.")
     meaningless = ["tags"] if "tags" in entry else []
-    meaningless += ["sweep"] if entry.get("sweep") is not None else []
+    meaningless += ["reconcile"] if entry.get("reconcile") is not None else []
     if "parameter" in entry and not entry.keys() & {"repository", "container"}:
-        problems.append(".parameter: needs repository or container, which tells whose image to write.")
+        problems.append(".parameter: needs repository or container, which says whose image to write.")
     if "repository" not in entry:
         problems += [f".{key}: has no meaning without repository." for key in meaningless]
     return problems
@@ -148,13 +146,8 @@ def _tags(value: object) -> str | None:
     if not isinstance(value, list) or not value:
         return "must be a list with at least one tag"
     if not all(isinstance(tag, str) and _TAG.fullmatch(tag) for tag in value):
-        return "must hold tags of 1 to 128 letters, digits, '_', '.' and '-', with '*' (never '**') for any characters"
-    if len(set(value)) < len(value):
-        return "must name each tag once"
-    # An event pattern holds 2,048 characters; each tag costs its own and those of its {"wildcard":""},.
-    if sum(len(tag) + 15 for tag in value) > _TAGS_LENGTH:
-        return "is longer than an event pattern can hold; write it as two targets or with '*'"
-    return None
+        return "must hold tags of 1 to 128 letters, digits, '_', '.' and '-', with '*' for any characters"
+    return None if len(set(value)) == len(value) else "must name each tag once"
 
 
 def _timeout(value: object) -> str | None:
@@ -189,8 +182,8 @@ def _parameter(value: object) -> str | None:
     return None if valid else 'must be the name of a parameter of Systems Manager, such as "/doorman/image"'
 
 
-def _sweep(value: object) -> str | None:
-    valid = value is None or (isinstance(value, str) and (_minutes(value) or 0) >= MOST_OFTEN_SWEPT)
+def _reconcile(value: object) -> str | None:
+    valid = value is None or (isinstance(value, str) and (_minutes(value) or 0) >= MOST_OFTEN_RECONCILED)
     return None if valid else 'must be a rate of 5 minutes or more, such as "30 minutes", "1 hour" or "2 days", or null'
 
 
@@ -208,7 +201,7 @@ _RULES: dict[str, Callable[[object], str | None]] = {
     "timeout": _timeout,
     "rollback": _rollback,
     "container": _ecs_name,
-    "sweep": _sweep,
+    "reconcile": _reconcile,
     "roles": _roles,
     "parameter": _parameter,
 }

@@ -1,15 +1,15 @@
 """The workflow: its states as Amazon States Language, and nothing that knows CDK.
 
-Each of the three functions answers with what comes `next`, and one Choice state reads it: the order of a deployment is
-decided in tested Python, the states only carry it out. Lambda never sleeps; waiting is a Wait state.
+Each of the three functions answers with what comes `next`, and one Choice state reads it, and nothing else: the order
+of a deployment is decided in tested Python, the states only carry it out. Lambda never sleeps; waiting is a Wait state.
 
 The definition is data, so the picture and the lint are made from the same object that is deployed. Its
 `${placeholders}` are filled by CloudFormation (`DefinitionSubstitutions`).
 
 Before it ends, an execution sends an event that says how; before it touches a service, one that it starts to. The
 optimized integration adds the ARNs of the execution and of the state machine to an event, and fails with
-EventBridge.FailedEntry when EventBridge does not take it. Then the execution goes on as if it had, by way of `NotTold`,
-which an alarm watches: https://docs.aws.amazon.com/step-functions/latest/dg/connect-eventbridge.html
+EventBridge.FailedEntry when EventBridge does not take it. Then the execution goes on as if it had, by way of a state of
+its own, which an alarm watches: https://docs.aws.amazon.com/step-functions/latest/dg/connect-eventbridge.html
 
 The input of an execution is handed to the first function as it is. JSONata never evaluates data, only the expressions
 written here: https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from infra import broken
+from infra import fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,16 +48,16 @@ RETRY: dict[str, Any] = {
 """Outlast an outage: full jitter halves the delays 1, 2, 4, 8, 16, 32 and 69 times 60 s, so waiting alone lasts 2,101 s
 (35 minutes) on average, and practically always more than 20 minutes. https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html"""
 
-RETRY_NOTICE: dict[str, Any] = {**RETRY, "ErrorEquals": ["States.ALL"], "MaxAttempts": 10}
-"""An end waits for its notice, 151 s on average, and not as long as a step may: the error's name does not tell whether
-EventBridge is away or refuses."""
+RETRY_NOTIFICATION: dict[str, Any] = {**RETRY, "ErrorEquals": ["States.ALL"], "MaxAttempts": 10}
+"""An end waits for its notification, 151 s on average, and not as long as a step may: the error's name does not tell
+whether EventBridge is away or refuses."""
 
-NOTICE_TIMEOUT = 30
+NOTIFICATION_TIMEOUT = 30
 """Seconds that EventBridge may take to accept an event."""
 
 LONGEST_EXECUTION = 4 * 86_400
-"""Seconds: a day for the longest rollout and a day for the return, and as long again for bake time and for bringing a
-revision in again. The 25,000 events of an execution's history end it at about the same time."""
+"""Seconds: a day for the longest rollout and a day for the return, and as long again for bake time and for the turn of
+another deployment. The 25,000 events of an execution's history end it at about the same time."""
 
 SOURCE = "ecs-deploy"
 STARTED, OUTCOME = "ECS Deploy Started", "ECS Deploy Outcome"
@@ -73,56 +73,64 @@ class Step:
     payload: Mapping[str, str | Mapping[str, str]]
 
     @property
-    def handler(self) -> str:
-        """The handler string of the function."""
-        return f"ecs_deploy.{self.module}.handler"
-
-    @property
     def placeholder(self) -> str:
         """What stands for the function's ARN in the definition."""
         return f"{self.state}Function"
 
 
-_PROGRESS = {
-    "progress": "{% $states.input.progress %}",
+_ATTEMPT = {
     "attempt": "{% $states.context.State.RetryCount %}",
     "enteredAt": "{% $states.context.State.EnteredTime %}",
 }
+_DEPLOYMENT = {"plan": "{% $states.input.plan %}", "rollout": "{% $states.input.rollout %}", **_ATTEMPT}
 REGISTER = Step(
     "RegisterTaskDefinition",
     "register_task_definition",
     "registering the new revision",
     {
-        # The state is also entered anew, on top of a revision that another execution has brought in meanwhile.
         "request": "{% $states.context.Execution.Input %}",
-        "anew": "{% $exists($states.input.onto) %}",
-        "onto": "{% $exists($states.input.onto) ? $states.input.onto : null %}",
+        # Of the first entry, the state's input is the request, which the function refuses when it has such a key.
+        "resumed": "{% $exists($states.input.resumed) ? $states.input.resumed : null %}",
         "execution": {
             "id": "{% $states.context.Execution.Id %}",
             "name": "{% $states.context.Execution.Name %}",
             "startedAt": "{% $states.context.Execution.StartTime %}",
         },
-        "attempt": "{% $states.context.State.RetryCount %}",
+        **_ATTEMPT,
     },
 )
-UPDATE = Step("UpdateService", "update_service", "updating the service", _PROGRESS)
-POLL = Step("PollStability", "poll_stability", "following the rollout", _PROGRESS)
+UPDATE = Step("UpdateService", "update_service", "updating the service", _DEPLOYMENT)
+POLL = Step("PollStability", "poll_stability", "following the rollout", _DEPLOYMENT)
 STEPS = (REGISTER, UPDATE, POLL)
 
 PARTITION = "Partition"
 """The placeholder for the AWS partition in the definition."""
 
-NOT_TOLD = "NotTold"
-"""The state that an execution enters only where EventBridge did not take its event."""
+ROUTES: Mapping[str, str] = {
+    "announce": "NotifyStart",
+    "update": UPDATE.state,
+    "register": REGISTER.state,
+    "wait_for_turn": "WaitForTurn",
+    "wait_for_rollout": "WaitForRollout",
+    "succeed": "NotifySuccess",
+    fault.NEXT: fault.STATE,
+}
+"""The state for each `next`; for any other it is the failure."""
 
-_IS_UPDATE, _IS_SUCCESS = "{% $states.input.next = 'update' %}", "{% $states.input.next = 'succeed' %}"
-_AS_IT_IS, _THE_OUTCOME = "{% $states.input %}", "{% $states.input.outcome %}"
+NOT_NOTIFIED = ("StartNotNotified", "SuccessNotNotified", "FailureNotNotified")
+"""The states that an execution enters only where EventBridge did not take its event."""
+
+_INPUT = "{% $states.input %}"
+# What has no value is left out.
+_RESUMED = '{"turn": $states.input.turn, "plan": $states.input.plan, "rollout": $states.input.rollout}'
+_RESUME = {"Output": {"resumed": f"{{% {_RESUMED} %}}"}, "Next": REGISTER.state}
 
 
 def definition() -> dict[str, Any]:
     """The state machine, Standard, in JSONata."""
+    start_not_sent, success_not_sent, failure_not_sent = NOT_NOTIFIED
     return {
-        "Comment": "Deploys an image to an ECS service, and tells why when it cannot.",
+        "Comment": "Deploys an image to an ECS service, and says why when it cannot.",
         "QueryLanguage": "JSONata",
         "TimeoutSeconds": LONGEST_EXECUTION,
         "StartAt": REGISTER.state,
@@ -131,32 +139,25 @@ def definition() -> dict[str, Any]:
             "WhatNext": {
                 "Type": "Choice",
                 "Choices": [
-                    {"Condition": "{% $states.input.next = 'register' %}", "Next": REGISTER.state},
                     {
-                        "Condition": "{% $states.input.next = 'update' and $exists($states.input.notice) %}",
-                        "Next": "TellStart",
-                    },
-                    {"Condition": _IS_UPDATE, "Next": UPDATE.state},
-                    {"Condition": "{% $states.input.next = 'wait' %}", "Next": "WaitForRollout"},
-                    {"Condition": _IS_SUCCESS, "Next": "TellSuccess"},
+                        "Condition": f"{{% $states.input.next = '{following}' %}}",
+                        **(_RESUME if state == REGISTER.state else {"Next": state}),
+                    }
+                    for following, state in ROUTES.items()
                 ],
-                "Default": "TellFailure",
+                "Default": "NotifyFailure",
             },
-            "TellStart": _tell(STARTED, UPDATE.state, _AS_IT_IS),
+            "WaitForTurn": {"Type": "Wait", "Seconds": "{% $states.input.wait %}", **_RESUME},
+            "NotifyStart": _notify(STARTED, UPDATE.state, _INPUT, otherwise=start_not_sent),
+            start_not_sent: {"Type": "Pass", "Next": UPDATE.state},
             UPDATE.state: _task(UPDATE),
             "WaitForRollout": {"Type": "Wait", "Seconds": "{% $states.input.wait %}", "Next": POLL.state},
             POLL.state: _task(POLL),
-            **broken.states(f"${{{PARTITION}}}", "TellFailure"),
-            "TellSuccess": _tell(OUTCOME, "Succeeded", _THE_OUTCOME),
-            "TellFailure": _tell(OUTCOME, "Failed", _AS_IT_IS),
-            NOT_TOLD: {
-                "Type": "Choice",
-                "Choices": [
-                    {"Condition": _IS_UPDATE, "Next": UPDATE.state},
-                    {"Condition": _IS_SUCCESS, "Output": _THE_OUTCOME, "Next": "Succeeded"},
-                ],
-                "Default": "Failed",
-            },
+            fault.STATE: fault.state(f"${{{PARTITION}}}", "NotifyFailure"),
+            "NotifySuccess": _notify(OUTCOME, "Succeeded", "{% $states.input.outcome %}", otherwise=success_not_sent),
+            success_not_sent: {"Type": "Pass", "Next": "Succeeded"},
+            "NotifyFailure": _notify(OUTCOME, "Failed", _INPUT, otherwise=failure_not_sent),
+            failure_not_sent: {"Type": "Pass", "Next": "Failed"},
             "Succeeded": {"Type": "Succeed"},
             "Failed": {
                 "Type": "Fail",
@@ -168,7 +169,7 @@ def definition() -> dict[str, Any]:
 
 
 def _task(step: Step) -> dict[str, Any]:
-    caught = broken.caught(step.doing, step.state, is_checked=step is not REGISTER)
+    caught = fault.caught(step.doing, step.state, has_plan=step is not REGISTER)
     return {
         "Type": "Task",
         "Resource": f"arn:${{{PARTITION}}}:states:::lambda:invoke",
@@ -176,21 +177,21 @@ def _task(step: Step) -> dict[str, Any]:
         "Output": "{% $states.result.Payload %}",
         "TimeoutSeconds": FUNCTION_TIMEOUT + 5,
         "Retry": [RETRY],
-        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": broken.WHERE, "Output": caught}],
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "WhatNext", "Output": caught}],
         "Next": "WhatNext",
     }
 
 
-def _tell(detail_type: str, following: str, output: str) -> dict[str, Any]:
-    """A state that sends the notice of its input, and goes on whether that succeeds or not."""
-    entry = {"Source": SOURCE, "DetailType": detail_type, "Detail": "{% $states.input.notice %}"}
+def _notify(detail_type: str, following: str, output: str, *, otherwise: str) -> dict[str, Any]:
+    """A state that sends the notification of its input, and goes on whether that succeeds or not."""
+    entry = {"Source": SOURCE, "DetailType": detail_type, "Detail": "{% $states.input.notification %}"}
     return {
         "Type": "Task",
         "Resource": f"arn:${{{PARTITION}}}:states:::events:putEvents",
         "Arguments": {"Entries": [entry]},
         "Output": output,
-        "TimeoutSeconds": NOTICE_TIMEOUT,
-        "Retry": [RETRY_NOTICE],
-        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": NOT_TOLD, "Output": _AS_IT_IS}],
+        "TimeoutSeconds": NOTIFICATION_TIMEOUT,
+        "Retry": [RETRY_NOTIFICATION],
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": otherwise, "Output": output}],
         "Next": following,
     }

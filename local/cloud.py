@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # How long the emulator may take to do what it does at once.
 START_SECONDS = 60.0
 
-# The files by which the emulator tells where it listens, and that it enforces permissions.
+# The files by which the emulator says where it listens, and that it enforces permissions.
 ENDPOINT = "endpoint"
 ENFORCING = "enforcing"
 
@@ -160,5 +160,5 @@ class LocalCloud:
         return cloud
 
     def serve(self) -> bool:
-        """Wait until `stop` is set; tell whether the emulator ended before that."""
+        """Wait until `stop` is set; say whether the emulator ended before that."""
         return processes.wait_for_exit(self.emulator, self._stop)

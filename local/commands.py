@@ -29,7 +29,7 @@ def main() -> int:
 
 
 class UsageError(Exception):
-    """What was asked for makes no sense."""
+    """What was requested makes no sense."""
 
 
 def parse() -> argparse.Namespace:
@@ -49,7 +49,11 @@ def parse() -> argparse.Namespace:
     )
     up.add_argument("--docker", action="store_true", help="run real containers, of images pushed by `docker push`")
     up.add_argument(
-        "--report", metavar="FILE", type=Path, default=report.REPORT, help="where to tell what was deployed, at the end"
+        "--report",
+        metavar="FILE",
+        type=Path,
+        default=report.REPORT,
+        help="where to write the report, at the end",
     )
     up.add_argument("--verbose", action="store_true", help="log what the emulator and the functions do")
     up.set_defaults(command=run_up)

@@ -26,7 +26,7 @@ CLUSTER, SERVICE, REPOSITORY = "production1", "doorman-service", "doorman"
 # Pushes of 1.1.* are deployed; 1.0.0, which the service starts with, is none of them.
 TARGET = {"repository": REPOSITORY, "tags": ["1.1.*"], "cluster": CLUSTER, "service": SERVICE, "timeout": 120}
 LONGEST_SECONDS = 180.0
-LOOK_EVERY_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -36,8 +36,8 @@ class DemoError(Exception):
 
 
 @dataclass
-class Look:
-    """What is to be seen of an execution at one moment."""
+class Snapshot:
+    """What is to be observed of an execution at one moment."""
 
     state: str
     status: str
@@ -46,7 +46,7 @@ class Look:
     deployments: list[dict[str, Any]] = field(default_factory=list)
 
     def key(self) -> object:
-        """What makes two looks different; the seconds alone do not."""
+        """What makes two snapshots different; the seconds alone do not."""
         return self.state, self.status, self.polls, str(self.deployments)
 
 
@@ -105,34 +105,34 @@ class Demo:
         while self.deployments()[0]["rolloutState"] != "COMPLETED":
             if time.monotonic() > deadline:
                 raise DemoError("the service did not become stable")
-            time.sleep(LOOK_EVERY_SECONDS)
+            time.sleep(POLL_SECONDS)
         console.print(f"It runs [bold]{self.running()}[/].")
-        self.seen = self.executions()
+        self.known = self.executions()
 
     def follow(self) -> dict[str, Any]:
         """Show the newest execution live to its end; answers how it ended."""
         arn = self.new_execution()
         shown: object = None
         with Live(console=console, auto_refresh=False) as live:
-            for look in self.looks(arn):
+            for snapshot in self.snapshots(arn):
                 if console.is_terminal:
-                    live.update(picture(look), refresh=True)
-                elif look.key() != shown:
-                    console.print(line(look))
-                shown = look.key()
+                    live.update(picture(snapshot), refresh=True)
+                elif snapshot.key() != shown:
+                    console.print(line(snapshot))
+                shown = snapshot.key()
         end: dict[str, Any] = self.states.describe_execution(executionArn=arn)
         return end
 
     def new_execution(self) -> str:
         deadline = time.monotonic() + LONGEST_SECONDS
         while time.monotonic() < deadline:
-            if new := self.executions() - self.seen:
-                self.seen |= new
+            if new := self.executions() - self.known:
+                self.known |= new
                 return new.pop()
-            time.sleep(LOOK_EVERY_SECONDS)
+            time.sleep(POLL_SECONDS)
         raise DemoError("the push started no execution")
 
-    def looks(self, arn: str) -> Iterator[Look]:
+    def snapshots(self, arn: str) -> Iterator[Snapshot]:
         started = time.monotonic()
         while (seconds := time.monotonic() - started) < LONGEST_SECONDS:
             status = self.states.describe_execution(executionArn=arn)["status"]
@@ -141,10 +141,10 @@ class Demo:
                 each["stateEnteredEventDetails"]["name"] for each in history if "stateEnteredEventDetails" in each
             ]
             state = entered[-1] if entered else "starting"
-            yield Look(state, status, entered.count("PollStability"), seconds, self.deployments())
+            yield Snapshot(state, status, entered.count("PollStability"), seconds, self.deployments())
             if status != "RUNNING":
                 return
-            time.sleep(LOOK_EVERY_SECONDS)
+            time.sleep(POLL_SECONDS)
         raise DemoError(f"the execution did not end within {LONGEST_SECONDS:.0f} seconds")
 
     def expect(self, end: dict[str, Any], wanted: str) -> None:
@@ -174,21 +174,21 @@ class Demo:
         console.rule(text, align="left")
 
 
-def picture(look: Look) -> RenderableType:
-    """Draw a look at an execution for a terminal."""
-    table = Table(title=line(look), title_justify="left", title_style="bold")
+def picture(snapshot: Snapshot) -> RenderableType:
+    """Draw a snapshot for a terminal."""
+    table = Table(title=line(snapshot), title_justify="left", title_style="bold")
     for column in ("revision", "deployment", "rollout state", "running", "pending", "failed"):
         table.add_column(column)
-    for each in look.deployments:
+    for each in snapshot.deployments:
         counts = [str(each.get(name, 0)) for name in ("runningCount", "pendingCount", "failedTasks")]
         table.add_row(short(each), each["status"], each.get("rolloutState", ""), *counts)
     return table
 
 
-def line(look: Look) -> str:
-    """Say a look at an execution in one line."""
-    tasks = ", ".join(f"{short(each)} {each['runningCount']} running" for each in look.deployments)
-    return f"{look.seconds:5.1f} s  {look.state:<24} polls {look.polls:<3} {tasks}"
+def line(snapshot: Snapshot) -> str:
+    """Say a snapshot in one line."""
+    tasks = ", ".join(f"{short(each)} {each['runningCount']} running" for each in snapshot.deployments)
+    return f"{snapshot.seconds:5.1f} s  {snapshot.state:<24} polls {snapshot.polls:<3} {tasks}"
 
 
 def short(deployment: dict[str, Any]) -> str:

@@ -51,21 +51,21 @@ def started(
 
 def end(process: subprocess.Popen[bytes]) -> None:
     """End a process group: its leader politely, then what is left of it at once."""
-    tell_group(process, signal.SIGTERM)
+    signal_group(process, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(GRACE_SECONDS)
-    tell_group(process, signal.SIGKILL)
+    signal_group(process, signal.SIGKILL)
     process.wait()
     # Its files are removed next. Where nobody reaps orphans, a dead one counts as one of the group for ever.
     deadline = time.monotonic() + SETTLE_SECONDS
-    while tell_group(process, 0) and time.monotonic() < deadline:
+    while signal_group(process, 0) and time.monotonic() < deadline:
         time.sleep(0.01)
     if process.stdin:
         process.stdin.close()
 
 
-def tell_group(process: subprocess.Popen[bytes], number: int) -> bool:
-    """Send a signal to a process group; tell whether there is one left. The signal 0 only asks."""
+def signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
+    """Send a signal to a process group; say whether there is one left. The signal 0 only asks."""
     try:
         os.killpg(process.pid, number)
     except ProcessLookupError:
@@ -87,7 +87,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], directory: Path,
 
 
 def wait_for_exit(process: subprocess.Popen[bytes], stop: threading.Event) -> bool:
-    """Wait until a process ends or `stop` is set; tell whether the process ended."""
+    """Wait until a process ends or `stop` is set; say whether the process ended."""
     while process.poll() is None:
         if stop.wait(0.1):
             return False

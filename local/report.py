@@ -51,7 +51,7 @@ def render(stories: Sequence[Story], written_at: datetime) -> str:
 
 
 def stories(cloud: Cloud) -> Iterator[Story]:
-    """Tell the executions of the state machine, the newest first."""
+    """Give the stories of the executions of the state machine, the newest first."""
     states = cloud.client("stepfunctions")
     listed = states.list_executions(stateMachineArn=cloud.state_machine, maxResults=MOST_EXECUTIONS)["executions"]
     tasks: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -59,20 +59,20 @@ def stories(cloud: Cloud) -> Iterator[Story]:
         execution = states.describe_execution(executionArn=each["executionArn"])
         pages = states.get_paginator("get_execution_history").paginate(executionArn=each["executionArn"])
         history = [event for page in pages for event in page["events"]]
-        place = _place(execution)
-        if place and place not in tasks:
-            tasks[place] = list(_tasks(cloud, *place))
-        yield story(execution, history, tasks[place] if place else ())
+        service = _service(history)
+        if service and service not in tasks:
+            tasks[service] = list(_tasks(cloud, *service))
+        yield story(execution, history, tasks[service] if service else ())
 
 
-def _place(execution: dict[str, Any]) -> tuple[str, str] | None:
-    """Cluster and service of an execution that found its service; else there are no tasks to show."""
-    output = json.loads(execution.get("output") or "{}")
-    cause = json.loads(execution.get("cause") or "{}")
-    request = json.loads(execution["input"])
-    if not (output or cause.get("revision") or execution["status"] == "RUNNING") or not isinstance(request, dict):
-        return None
-    return request["cluster"].rpartition("/")[2], request["service"].rpartition("/")[2]
+def _service(history: list[dict[str, Any]]) -> tuple[str, str] | None:
+    """Cluster and service of an execution that has planned to update it; else there are no tasks to show."""
+    for event in history:
+        entered = event.get("stateEnteredEventDetails", {})
+        if entered.get("name") == "UpdateService":
+            plan = json.loads(entered["input"])["plan"]
+            return plan["cluster"], plan["service"]
+    return None
 
 
 def _tasks(cloud: Cloud, cluster: str, service: str) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,7 @@ FUNCTIONS = {
     "register_task_definition": "RegisterTaskDefinitionFunction",
     "update_service": "UpdateServiceFunction",
     "poll_stability": "PollStabilityFunction",
-    "sweep": "SweepFunction",
+    "dispatcher": "DispatcherFunction",
     "write_parameter": "ParameterFunction",
 }
 

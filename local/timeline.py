@@ -1,6 +1,6 @@
 """What happened in an execution, when, and in what order: read from its history and from the tasks of its service.
 
-Nothing here asks anybody; all times are seconds after the push, or after the start where nothing was pushed.
+Nothing here calls AWS; all times are seconds after the push, or after the start where nothing was pushed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 WORK = {"RegisterTaskDefinition": "register", "UpdateService": "update"}
-PHASES = {"DEPLOYING": "update", "ROLLING_BACK": "roll back", "GIVING_BACK": "give back"}
+RETURNING = "RETURNING"
 MOST_TASKS = 24
 
 
@@ -38,7 +38,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One execution, told."""
+    """One execution, as it is shown."""
 
     name: str
     status: str
@@ -55,13 +55,11 @@ class Story:
 
 
 def story(execution: dict[str, Any], history: Sequence[dict[str, Any]], tasks: Iterable[dict[str, Any]]) -> Story:
-    """Tell an execution, as DescribeExecution, GetExecutionHistory and DescribeTasks answer it."""
-    request = json.loads(execution["input"])
-    asked = request if isinstance(request, dict) else {}
-    outcome = json.loads(execution.get("output") or "{}")
-    cause = json.loads(execution.get("cause") or "{}")
+    """Give the story of an execution, of what DescribeExecution, GetExecutionHistory and DescribeTasks answer."""
+    request = _document(execution["input"])
+    outcome, cause = _document(execution.get("output")), _document(execution.get("cause"))
     began = execution["startDate"]
-    pushed = _pushed_at(asked)
+    pushed = _pushed_at(request)
     zero = min(began, pushed) if pushed else began
     ended = execution.get("stopDate") or history[-1]["timestamp"]
     length = max((ended - zero).total_seconds(), 0.1)
@@ -73,9 +71,9 @@ def story(execution: dict[str, Any], history: Sequence[dict[str, Any]], tasks: I
     return Story(
         name=execution["name"],
         status=execution["status"],
-        end=str(execution.get("error") if failed else outcome.get("outcome")) or execution["status"],
-        where=" in ".join(str(asked.get(key, "?")) for key in ("service", "cluster")),
-        image=str(outcome.get("image") or asked.get("image") or asked.get("revision") or "the revision before"),
+        end=str((execution.get("error") if failed else outcome.get("outcome")) or execution["status"]),
+        where=" in ".join(str(request.get(key, "?")) for key in ("service", "cluster")),
+        image=str(outcome.get("image") or request.get("image") or request.get("revision") or "the revision before"),
         message=str(cause.get("message", "")),
         reasons=tuple(cause.get("reasons", ())),
         before=short(outcome.get("replaced") or cause.get("replaced")),
@@ -91,8 +89,8 @@ def short(revision: str | None) -> str:
     return (revision or "").rpartition("/")[2]
 
 
-def _pushed_at(asked: dict[str, Any]) -> datetime | None:
-    push = asked.get("push")
+def _pushed_at(request: dict[str, Any]) -> datetime | None:
+    push = request.get("push")
     try:
         return datetime.fromisoformat(push["time"]) if isinstance(push, dict) else None
     except (KeyError, TypeError, ValueError):
@@ -100,9 +98,11 @@ def _pushed_at(asked: dict[str, Any]) -> datetime | None:
 
 
 def _after(outcome: dict[str, Any], cause: dict[str, Any]) -> str:
-    """The revision that the service was left with, as far as the end tells."""
+    """The revision that the service was left with, as far as the end says."""
     if outcome:
         return short(outcome.get("revision")) if outcome["outcome"] == "DEPLOYED" else ""
+    if cause.get("revision") and cause.get("rolledBack") is None:
+        return "not known"
     return short(cause.get("replaced") if cause.get("rolledBack") else cause.get("revision"))
 
 
@@ -111,44 +111,56 @@ def _labels(bars: Iterable[Bar]) -> list[str]:
 
 
 def _steps(history: Sequence[dict[str, Any]], zero: datetime, length: float) -> Iterator[Bar]:
-    """A bar for each call of a step, for each look at the service, and for each rollout in between."""
-    entered: dict[str, Any] = {}
+    """A bar for each call of a step, for each wait for the turn, for each poll, and for each rollout in between."""
     rollout: Bar | None = None
-    for event in history:
-        at = (event["timestamp"] - zero).total_seconds()
-        if event["type"] == "TaskStateEntered":
-            entered = event["stateEnteredEventDetails"] | {"at": at}
-        if event["type"] != "TaskStateExited" or event["stateExitedEventDetails"]["name"] != entered.get("name"):
-            continue
-        name = entered["name"]
-        given, answer = json.loads(entered.get("input") or "{}"), _answer(event)
+    for name, given, answer, start, end in _visits(history, zero):
         if name in WORK:
-            progress = given.get("progress", {}) if name == "UpdateService" else {}
-            kind = PHASES.get(progress.get("phase", ""), WORK[name])
+            phase = given.get("rollout", {}).get("phase")
+            kind = "roll back" if name == "UpdateService" and phase == RETURNING else WORK[name]
             if rollout:
-                yield _until(rollout, entered["at"])
+                yield _until(rollout, start)
                 rollout = None
-            yield Bar(kind, entered["at"], at, kind)
-            if answer.get("next") == "wait":
-                target = progress.get("returns_to") if kind == "roll back" else progress.get("revision")
-                rollout = Bar("rollout" if kind == "update" else "return", at, at, short(target))
+            yield Bar(kind, start, end, kind)
+            if answer.get("next") == "wait_for_rollout":
+                rollout = Bar("rollout" if kind == "update" else "return", end, end, short(answer["rollout"]["target"]))
+        elif name == "WaitForTurn":
+            yield Bar("turn", start, end, "waits for its turn")
         elif name == "PollStability":
-            yield Bar("look", at, at, "look")
-            if answer.get("next") != "wait":
-                yield Bar("verdict", at, at, _verdict(answer))
+            yield Bar("poll", end, end, "poll")
+            if answer.get("next") != "wait_for_rollout":
+                yield Bar("verdict", end, end, _verdict(answer))
     if rollout:
         yield _until(rollout, length)
 
 
+def _visits(
+    history: Sequence[dict[str, Any]], zero: datetime
+) -> Iterator[tuple[str, dict[str, Any], dict[str, Any], float, float]]:
+    """The states that were entered and left: name, input, output, and when."""
+    entered: dict[str, Any] = {}
+    start = 0.0
+    for event in history:
+        at = (event["timestamp"] - zero).total_seconds()
+        if "stateEnteredEventDetails" in event:
+            entered, start = event["stateEnteredEventDetails"], at
+        left = event.get("stateExitedEventDetails", {})
+        if left and left["name"] == entered.get("name"):
+            yield left["name"], _document(entered.get("input")), _document(left.get("output")), start, at
+
+
 def _verdict(answer: dict[str, Any]) -> str:
-    """What a look has decided: an end, or that the deployment failed and something else is brought in."""
-    failure = answer.get("failure") or answer.get("progress", {}).get("failure") or {}
+    """What a poll has decided: an end, or that the deployment failed, or that the service is updated once more."""
+    failure = answer.get("failure") or answer.get("rollout", {}).get("failure") or {}
     return str(answer.get("outcome", {}).get("outcome") or failure.get("error") or "once more")
 
 
-def _answer(event: dict[str, Any]) -> dict[str, Any]:
-    answer = json.loads(event["stateExitedEventDetails"].get("output") or "{}")
-    return answer if isinstance(answer, dict) else {}
+def _document(text: str | None) -> dict[str, Any]:
+    """Read an object; the cause that a person gives who stops an execution may be any text."""
+    try:
+        document = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _until(bar: Bar, end: float) -> Bar:

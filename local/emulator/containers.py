@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from local.emulator.seams import Seams
 
 ECS = "ministack.services.ecs"
+ECR = "ministack.services.ecr"
 ANNOTATION = "local.behaviour"
 RUN, CRASH, HANG = "run", "crash", "hang"
 
@@ -47,6 +48,8 @@ class NotFoundError(Exception):
 
 def declare(seams: Seams) -> None:
     """Name what the emulator must still have for the stand-in to take part."""
+    seams.attributes(ECS, "_docker")
+    seams.attributes(ECR, "_images.get_scoped")
     seams.call(ECS, "_get_docker")
 
 
@@ -190,9 +193,7 @@ def resolve(image: str) -> tuple[str, str]:
     match = REGISTRY.fullmatch(image)
     if not match:
         return "sha256:" + "0" * 64, RUN
-    records = importlib.import_module("ministack.services.ecr")._images.get_scoped(
-        match["account"], match["region"], match["repository"]
-    )
+    records = importlib.import_module(ECR)._images.get_scoped(match["account"], match["region"], match["repository"])
     for record in records or []:
         same = (
             record["imageDigest"] == match["digest"]

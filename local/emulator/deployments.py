@@ -35,7 +35,7 @@ PENDING = ("PROVISIONING", "PENDING", "ACTIVATING")
 SUPERSEDED = "Task definition updated"
 SCHEDULER_REASONS = {SUPERSEDED, "Deployment completed", "Deployment capacity limit", "Service scaling down"}
 
-# How the emulator marks a rollback, and ends the event of a failed deployment.
+# How the emulator names a rollback, and ends the event of a failed deployment.
 ROLLBACK = "ECS deployment rollback in progress."
 BREAKER = "deployment circuit breaker was triggered."
 
@@ -52,6 +52,7 @@ def declare(seams: Seams) -> None:
     """Change what deviates from the documentation."""
     completion = ("cluster_name", "svc_key", "account_id", "region", "healthy_task")
     failure = ("task", "digest_resolution_failed")
+    seams.attributes(ECS, "_services", "_tasks")
     seams.call(ECS, "_iso")
     seams.call(ECS, "_schedule_service_deployment_completion", *completion)
     seams.call(ECS, "_stop_task", "data")

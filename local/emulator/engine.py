@@ -34,6 +34,8 @@ class NoDockerError(Exception):
 
 def declare(seams: Seams) -> None:
     """Name what the emulator must still have for its containers to be found."""
+    seams.attributes(ECS, "_docker")
+    seams.attributes(REAPER, "INSTANCE_LABEL")
     seams.call(REAPER, "instance_id")
 
 

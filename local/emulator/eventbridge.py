@@ -1,9 +1,13 @@
-"""An event that a state machine or a topic does not take goes to the dead-letter queue of the rule's target.
+"""An event that a state machine, a topic or a queue does not take goes to the dead-letter queue of the rule's target.
 
-A topic takes it only where its policy lets EventBridge publish without a condition on where the event came from.
+A topic takes it only where its policy lets EventBridge publish without a condition on where the event came from. A
+queue takes it where its policy lets EventBridge send for the rule, and so does the dead-letter queue: where that is
+not there or does not, the event is lost. A schedule sends in the name of its role instead.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sns-permissions
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sqs-permissions
+https://docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html#setting-up-execution-role
 """
 
 from __future__ import annotations
@@ -27,21 +31,25 @@ QUEUES = "ministack.services.sqs"
 TOPICS = "ministack.services.sns"
 EVALUATOR = "ministack.core.iam_evaluator"
 
-# How the delivery of one event failed: error code and message.
+# The rule, or the schedule, of the event that is delivered, and how its delivery failed: error code and message.
+_rule: contextvars.ContextVar[str] = contextvars.ContextVar("rule")
 _failure: contextvars.ContextVar[tuple[str, str] | None] = contextvars.ContextVar("failure", default=None)
 
 
 def declare(seams: Seams) -> None:
     """Deliver what failed to the dead-letter queue."""
     seams.call(STATES, "_start_execution", "data")
+    seams.attributes(EVENTS, "_EventView.event_with_detail")
     seams.call(EVENTS, "_pattern_event_view", "event")
     seams.call(TOPICS, "_topic_by_arn_any_scope", "topic_arn")
     seams.call(TOPICS, "topic_policy_allows", "topic_arn", "service", "source_arn", "source_account")
     seams.call(EVALUATOR, "pin_request_origin", "source_ip", "secure_transport")
     seams.call(QUEUES, "_queue_by_arn", "arn")
+    seams.call(QUEUES, "queue_policy_allows", "queue_arn", "service", "source_arn", "source_account")
     seams.call(QUEUES, "_act_send_message", "data", "qurl")
     seams.replace(start_execution, EVENTS, "_dispatch_to_stepfunctions", "arn", "payload")
     seams.replace(publish, EVENTS, "_dispatch_to_sns", "arn", "payload")
+    seams.replace(send, EVENTS, "_dispatch_to_sqs", "spec", "payload", "sqs_parameters")
     seams.replace(invoke_target, EVENTS, "_invoke_target", "target", "event", "rule", "view")
 
 
@@ -72,12 +80,36 @@ def publish(original: Function) -> Function:
     return publish_to_topic
 
 
+def send(original: Function) -> Function:
+    """Send to a queue that is there and may be sent to."""
+
+    def send_to_queue(spec: object, payload: str, sqs_parameters: object = None) -> None:
+        if failure := refusal(str(spec)):
+            _failure.set(failure)
+        else:
+            original(spec, payload, sqs_parameters)
+
+    return send_to_queue
+
+
+def refusal(queue: str) -> tuple[str, str] | None:
+    """Say why a queue does not take what is delivered now; None when it does."""
+    queues, rule = importlib.import_module(QUEUES), _rule.get()
+    if queues._queue_by_arn(queue) is None:
+        return "RESOURCE_NOT_FOUND", f"Queue does not exist: {queue}"
+    account = rule.split(":")[4]
+    if ":scheduler:" in rule or queues.queue_policy_allows(queue, "events.amazonaws.com", rule, account):
+        return None
+    return "NO_PERMISSIONS", f"events.amazonaws.com is not authorized to perform: sqs:SendMessage on {queue}"
+
+
 def invoke_target(original: Function) -> Function:
     """Deliver an event, if not to its target then to the target's dead-letter queue, as AWS does: over TLS."""
     evaluator = importlib.import_module(EVALUATOR)
 
     def deliver(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: object) -> None:
         evaluator.pin_request_origin("events.amazonaws.com", secure_transport=True)
+        _rule.set(rule["Arn"])
         _failure.set(None)
         original(target, event, rule, view)
         if failure := _failure.get():
@@ -93,7 +125,7 @@ def invoke_target(original: Function) -> Function:
 def bury(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], failure: tuple[str, str]) -> None:
     """Send an event to the target's dead-letter queue, if it has one, with what AWS says about the failure."""
     arn = (target.get("DeadLetterConfig") or {}).get("Arn")
-    if not arn:
+    if not arn or refusal(arn):
         return
     queues = importlib.import_module(QUEUES)
     view = importlib.import_module(EVENTS)._pattern_event_view(event)

@@ -53,6 +53,7 @@ def declare(seams: Seams, state: Path) -> None:
     bootstrap = state / "bootstrap"
     bootstrap.write_text(BOOTSTRAP.format(python=sys.executable))
     bootstrap.chmod(0o755)
+    seams.attributes(RUNTIME, "ProvidedWorker", "_workers")
     seams.call(SERVICE, "_execute_function_provided_warm", "func", "event", "request_id")
     seams.call(RUNTIME, "kill_workers", "workers")
     seams.replace(run, SERVICE, "_execute_function_warm", "func", "event", "request_id")

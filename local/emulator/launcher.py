@@ -51,7 +51,7 @@ def main() -> None:
         prepare(state, endpoint, start_seconds=arguments.start_seconds, docker=arguments.docker)
     except (SeamError, engine.NoDockerError) as problem:
         sys.exit(f"error: {problem}")
-    tell(state, endpoint)
+    announce(state, endpoint)
     threading.Thread(target=end_with_parent, args=(state,), daemon=True).start()
     asyncio.run(serve(listener, state))
 
@@ -68,6 +68,15 @@ def parse() -> argparse.Namespace:
 
 def prepare(state: Path, endpoint: str, *, start_seconds: float, docker: bool) -> None:
     """Change the emulator. Raises SeamError or NoDockerError."""
+    declare(state).install()
+    if docker:
+        engine.connect(endpoint)
+    else:
+        containers.simulate(start_seconds, deployments.is_wanted)
+
+
+def declare(state: Path) -> Seams:
+    """Name all that is changed, and all that is used for it."""
     seams = Seams()
     functions.declare(seams, state)
     ecr.declare(seams)
@@ -79,14 +88,10 @@ def prepare(state: Path, endpoint: str, *, start_seconds: float, docker: bool) -
     engine.declare(seams)
     permissions.declare(seams)
     simulation.declare(seams)
-    seams.install()
-    if docker:
-        engine.connect(endpoint)
-    else:
-        containers.simulate(start_seconds, deployments.is_wanted)
+    return seams
 
 
-def tell(state: Path, endpoint: str) -> None:
+def announce(state: Path, endpoint: str) -> None:
     """Write down where this listens. The socket is bound: whoever reads it may connect already."""
     (state / "endpoint.new").write_text(endpoint)
     (state / "endpoint.new").rename(state / "endpoint")

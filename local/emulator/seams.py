@@ -1,14 +1,15 @@
 """The places where the emulator is changed, and the check that they are still what they were.
 
-The emulator's private functions may change with every release. A wrapper that silently no longer takes part is worse
-than none: every seam is therefore compared with the signature it was written for, all of them before the first is
-replaced, and the ones that differ are named together.
+What is private in the emulator may change with every release. A wrapper that silently no longer takes part is worse
+than none: every function is therefore compared with the signature it was written for, and every other name is looked
+for, all of them before the first is replaced; the ones that differ are named together.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,12 +42,33 @@ class Seam:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A name of the emulator that is read or set as it is: a store, a flag, a class; with dots for a part of one."""
+
+    module: str
+    name: str
+
+    def problem(self) -> str | None:
+        """Say when the installed emulator has no such name."""
+        try:
+            operator.attrgetter(self.name)(importlib.import_module(self.module))
+        except (ImportError, AttributeError):
+            return f"{self.module}.{self.name} does not exist"
+        return None
+
+
 @dataclass(slots=True)
 class Seams:
-    """What is called and what is replaced. Nothing happens before `install`."""
+    """What is used, called and replaced. Nothing happens before `install`."""
 
+    used: list[Attribute] = field(default_factory=list)
     called: list[Seam] = field(default_factory=list)
     replaced: list[tuple[Seam, Wrap]] = field(default_factory=list)
+
+    def attributes(self, module: str, *names: str) -> None:
+        """Declare names that are read or set."""
+        self.used += [Attribute(module, name) for name in names]
 
     def call(self, module: str, name: str, *parameters: str) -> None:
         """Declare a function that is called as it is."""
@@ -61,7 +83,7 @@ class Seams:
 
         Raises SeamError, naming every seam that differs, with nothing replaced.
         """
-        seams = [*self.called, *(seam for seam, _ in self.replaced)]
+        seams: list[Attribute | Seam] = [*self.used, *self.called, *(seam for seam, _ in self.replaced)]
         problems = [problem for seam in seams if (problem := seam.problem())]
         if problems:
             raise SeamError(

@@ -1,10 +1,12 @@
 """A task definition comes back as it was registered: every member of the request, and no other but those of ECS.
 
 The emulator keeps the members it knows and adds empty ones; a deployer that copies revisions would lose the first and
-be refused for the second.
+be refused for the second. It takes a family for its newest revision, where ECS takes the newest ACTIVE one, and lists
+the families that begin like it as well.
 
 https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html
 https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTaskDefinition.html
+https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitions.html
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ REQUIRED_ATTRIBUTES = [{"name": "com.amazonaws.ecs.capability.docker-remote-api.
 
 def declare(seams: Seams) -> None:
     """Keep task definitions as they are."""
-    seams.call(ECS, "_resolve_td_key", "ref")
+    seams.attributes(ECS, "_task_defs")
+    seams.replace(resolve, ECS, "_resolve_td_key", "ref")
+    seams.replace(list_family, ECS, "_list_task_definitions", "data")
     seams.replace(register, ECS, "_register_task_definition", "data")
     seams.replace(describe, ECS, "_describe_task_definition", "data")
 
@@ -63,6 +67,35 @@ def describe(original: Function) -> Function:
         return answers.document({"taskDefinition": found["taskDefinition"], **tags})
 
     return describe_task_definition
+
+
+def resolve(original: Function) -> Function:
+    """Take a family for its newest ACTIVE revision."""
+
+    def key_of(reference: str | None) -> str | None:
+        key: str | None = original(reference)
+        family = (reference or "").rpartition("/")[2]
+        if ":" in family:
+            return key
+        definitions = importlib.import_module(ECS)._task_defs.values()
+        active = [each["revision"] for each in definitions if each["family"] == family and each["status"] == "ACTIVE"]
+        return f"{family}:{max(active)}" if active else key
+
+    return key_of
+
+
+def list_family(original: Function) -> Function:
+    """List the revisions of one family."""
+
+    def list_task_definitions(data: dict[str, Any]) -> Answer:
+        answer: Answer = original(data)
+        if answer[0] != answers.OK or "familyPrefix" not in data:
+            return answer
+        found = answers.read(answer)
+        own = [arn for arn in found["taskDefinitionArns"] if f"/{data['familyPrefix']}:" in arn]
+        return answers.document({**found, "taskDefinitionArns": own})
+
+    return list_task_definitions
 
 
 def tags_of(document: dict[str, Any]) -> dict[str, Any]:

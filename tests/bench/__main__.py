@@ -5,7 +5,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.bench import cost, peers, replay, replayed, report, startup
+from tests.bench import cost, peers, push, replay, replayed, report, startup
 
 
 def main() -> int:
@@ -13,19 +13,22 @@ def main() -> int:
     began = time.monotonic()
     # First, while the machine is quiet.
     starts, sizes = startup.measure(), startup.sizes()
-    tell("The starts are measured. Replaying rollouts in virtual time ...")
+    pushes = push.measure()
+    say("The starts are measured. Replaying rollouts in virtual time ...")
     rollouts = replay.random_rollouts()
     ours, others = replay.ours(rollouts), [*replay.others(rollouts)]
     in_virtual_time = replayed.measure()
-    tell("Deploying in real time, which takes eleven minutes ...")
+    say("Deploying in real time, which takes eleven minutes ...")
     with ThreadPoolExecutor(1) as pool:
         is_up = threading.Event()
         bills = pool.submit(cost.measure, is_up)
         is_up.wait()
-        measured = peers.measure(tell)
+        measured = peers.measure(say)
     results = report.Results(
         starts=starts,
         sizes=sizes,
+        pushes=pushes,
+        calls=replayed.count_calls(),
         measured=measured,
         replayed=in_virtual_time,
         bills=bills.result(),
@@ -35,14 +38,14 @@ def main() -> int:
         minutes=(time.monotonic() - began) / 60,
     )
     report.write(results)
-    tell(report.PAGE.read_text())
+    say(report.PAGE.read_text())
     over = results.over()
     for each in over:
-        tell(f"over its bound: {each}")
+        say(f"over its bound: {each}")
     return int(bool(over))
 
 
-def tell(text: str) -> None:
+def say(text: str) -> None:
     """Print what is known so far."""
     print(text, flush=True)
 

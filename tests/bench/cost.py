@@ -1,34 +1,42 @@
 """What a deployment of five minutes costs, from executions on the emulator that take five minutes.
 
 The rollouts take as long as they say, and the workflow waits as long as it does on AWS. Counted is what is billed:
-states that were entered and steps that were retried, that of the claim among them; requests of the functions and their
-seconds times their memory; and the events that tell of it.
+states that were entered and steps that were retried; requests of the functions and their seconds times their memory,
+the dispatcher's among them; the messages of its queue; the events that notify; and what is read from the table and
+written to it, which a proxy before it counts by its size.
 """
 
 import itertools
 import json
 import math
+import os
+import re
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
+from unittest import mock
 
-from local import images
+from ecs_deploy.core.codec import encode
+from ecs_deploy.core.state import Stable, State
 from local.cloud import Cloud, LocalCloud
+from tests.bench import emulator
 from tests.bench.startup import MEGABYTES_OF_A_CPU
+from tests.support.chaos import forward
+from tests.support.endpoint import Answer, Call, answering
 
-# The execution that claims the event enters one.
-STATES_OF_A_CLAIM = 1
 # The emulator starts the first of two tasks alone, and then the other.
 START_SECONDS = 147
-ROLLOUT_SECONDS = 2 * START_SECONDS
-CLUSTER = "production1"
-NEW, KNOWN = "first", "next"
+NEW, KNOWN = SERVICES = ("first", "next")
 MOST_DOLLARS = 0.002
-_LOOK_EVERY = 2.0
-_LONGEST = 3 * ROLLOUT_SECONDS
+# The push and the end of its execution; each is sent, received and deleted.
+INVOCATIONS_OF_THE_DISPATCHER = 2
+MESSAGE_REQUESTS = 3 * INVOCATIONS_OF_THE_DISPATCHER
+READ_UNIT, WRITE_UNIT = 4096, 1024
+UNITS_OF_A_TRANSACTION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,9 @@ TRANSITION = Price("state transition", 0.025 / 1000, "https://aws.amazon.com/ste
 REQUEST = Price("request", 0.20 / 1e6, "https://aws.amazon.com/lambda/pricing/")
 GB_SECOND = Price("GB-second on arm64", 0.0000133334, "https://aws.amazon.com/lambda/pricing/")
 EVENT = Price("event", 1.00 / 1e6, "https://aws.amazon.com/eventbridge/pricing/")
+MESSAGE_REQUEST = Price("request for a message", 0.40 / 1e6, "https://aws.amazon.com/sqs/pricing/")
+READ = Price("unit read from the table", 0.125 / 1e6, "https://aws.amazon.com/dynamodb/pricing/on-demand/")
+WRITE = Price("unit written to it", 0.625 / 1e6, "https://aws.amazon.com/dynamodb/pricing/on-demand/")
 RUNNER_MINUTE = Price(
     "minute of a Linux runner",
     0.006,
@@ -51,22 +62,41 @@ RUNNER_MINUTE = Price(
 )
 PIPELINE_MINUTE = Price("minute of an action (V2)", 0.002, "https://aws.amazon.com/codepipeline/pricing/")
 LOG_GIGABYTE = Price("GB of logs", 0.50, "https://aws.amazon.com/cloudwatch/pricing/")
-PRICES = (TRANSITION, REQUEST, GB_SECOND, EVENT, LOG_GIGABYTE, RUNNER_MINUTE, PIPELINE_MINUTE)
+PRICES = (
+    TRANSITION,
+    REQUEST,
+    GB_SECOND,
+    EVENT,
+    MESSAGE_REQUEST,
+    READ,
+    WRITE,
+    LOG_GIGABYTE,
+    RUNNER_MINUTE,
+    PIPELINE_MINUTE,
+)
 PRICES_NOTED = "November 2026"
 
 
 @dataclass(frozen=True, slots=True)
+class Units:
+    """What was read from the table and written to it."""
+
+    read: int = 0
+    written: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Bill:
-    """What one execution is billed by, and how long it took; `acted` is from the push to the update, in seconds."""
+    """What one deployment is billed by, and how long its execution took."""
 
     name: str
     transitions: int
     requests: int
     events: int
     gb_seconds: float
+    table: Units
     polls: int
     seconds: float
-    acted: float
     history_bytes: int
 
     @property
@@ -76,11 +106,14 @@ class Bill:
             + self.requests * REQUEST.dollars
             + self.events * EVENT.dollars
             + self.gb_seconds * GB_SECOND.dollars
+            + MESSAGE_REQUESTS * MESSAGE_REQUEST.dollars
+            + self.table.read * READ.dollars
+            + self.table.written * WRITE.dollars
         )
 
     @property
     def dollars_of_logs(self) -> float:
-        """What the state machine's own log adds, which tells every event with its data."""
+        """What the state machine's own log adds, which holds every event with its data."""
         return self.history_bytes / 1e9 * LOG_GIGABYTE.dollars
 
     @property
@@ -89,8 +122,23 @@ class Bill:
         return math.ceil(self.seconds / 60)
 
 
-class DeploymentFailedError(Exception):
-    """An execution did not end as it must."""
+class Meter:
+    """Counts the units of the table, by the service that they are for; stands between the functions and DynamoDB."""
+
+    def __init__(self) -> None:
+        self.upstream = ""
+        self.units: dict[str, Units] = {}
+        self._lock = threading.Lock()
+
+    def answer(self, call: Call) -> Answer:
+        """Pass a call on, and count it if it was answered."""
+        status, answer = forward(call, self.upstream)
+        if status == HTTPStatus.OK:
+            service, used = units(call.action, json.loads(call.body), json.loads(answer))
+            with self._lock:
+                before = self.units.get(service, Units())
+                self.units[service] = Units(before.read + used.read, before.written + used.written)
+        return status, answer
 
 
 def measure(is_up: threading.Event) -> list[Bill]:
@@ -98,57 +146,63 @@ def measure(is_up: threading.Event) -> list[Bill]:
 
     Sets `is_up` when the emulator is, or will never be.
     """
-    targets = [{"repository": name, "tags": ["v*"], "cluster": CLUSTER, "service": name} for name in (NEW, KNOWN)]
+    meter = Meter()
     with ExitStack() as running:
         running.callback(is_up.set)
-        cloud = running.enter_context(LocalCloud(targets, start_seconds=START_SECONDS, enforce=True))
+        proxy = running.enter_context(answering(meter.answer))
+        with mock.patch.dict(os.environ, AWS_ENDPOINT_URL_DYNAMODB=proxy):
+            cloud = running.enter_context(
+                LocalCloud(emulator.targets(SERVICES), start_seconds=START_SECONDS, enforce=True)
+            )
+        meter.upstream = cloud.endpoint
         is_up.set()
-        _create_services(cloud)
-        pushed = {name: _push(cloud, name, "v2") for name in (NEW, KNOWN)}
-        return [_bill(cloud, name, pushed[name]) for name in (NEW, KNOWN)]
+        emulator.create_services(cloud, SERVICES, desired=2)
+        _remember(cloud, KNOWN, f"{2 * START_SECONDS}+2")
+        emulator.make_cold(cloud)
+        pushed = min(emulator.push(cloud, name, "v2") for name in SERVICES)
+        ended = [(name, *emulator.outcome_of(cloud, name, "v2")) for name in SERVICES]
+        emulator.wait_until_dispatched(cloud)
+        # Both at once may be one invocation.
+        dispatched = _seconds_of(cloud, "dispatcher", pushed) / len(SERVICES)
+        return [
+            billed(
+                name,
+                emulator.history_of(cloud, execution),
+                table=meter.units[f"{emulator.CLUSTER}/{name}"],
+                dispatched=dispatched,
+                polls=outcome["polls"],
+            )
+            for name, execution, outcome in ended
+        ]
 
 
-def _push(cloud: Cloud, name: str, tag: str) -> float:
-    images.push(cloud.client("ecr"), name, tag)
-    return time.time()
+def _remember(cloud: Cloud, name: str, took: str) -> None:
+    """Write down what the last rollout of a service took."""
+    described = cloud.client("ecs").describe_services(cluster=emulator.CLUSTER, services=[name])["services"][0]
+    now = datetime.now(UTC)
+    state = State(rev=1, since=now, stable=Stable(described["taskDefinition"], now, took=took))
+    item = {"pk": {"S": f"{emulator.CLUSTER}/{name}"}, "sk": {"S": "STATE"}, "rev": {"N": "1"}}
+    cloud.client("dynamodb").put_item(
+        TableName=cloud.outputs["TableName"], Item={**item, "value": {"S": json.dumps(encode(state))}}
+    )
 
 
-def _create_services(cloud: Cloud) -> None:
-    ecs = cloud.client("ecs")
-    ecs.create_cluster(clusterName=CLUSTER)
-    for name in (NEW, KNOWN):
-        image = images.push(cloud.client("ecr"), name, "1").image
-        tags = {"ecs-deploy:proof": f"{name}:1 stable", "ecs-deploy:seconds": f"{ROLLOUT_SECONDS}+2"}
-        ecs.register_task_definition(
-            family=name,
-            containerDefinitions=[{"name": "app", "image": image, "memory": 64, "essential": True}],
-            tags=[{"key": key, "value": value} for key, value in tags.items() if name == KNOWN],
-        )
-        ecs.create_service(cluster=CLUSTER, serviceName=name, taskDefinition=name, desiredCount=2)
-
-    def are_stable() -> bool:
-        services = ecs.describe_services(cluster=CLUSTER, services=[NEW, KNOWN])["services"]
-        return all(each["deployments"][0]["rolloutState"] == "COMPLETED" for each in services)
-
-    _wait_until(are_stable)
+def _seconds_of(cloud: Cloud, function: str, since: float) -> float:
+    """What the invocations of a function took together, which Lambda reports in its log."""
+    configuration = cloud.client("lambda").get_function_configuration(FunctionName=cloud.functions[function])
+    pages = (
+        cloud.client("logs")
+        .get_paginator("filter_log_events")
+        .paginate(logGroupName=configuration["LoggingConfig"]["LogGroup"], startTime=int(since * 1000))
+    )
+    reports = (re.search(r"Billed Duration: (\d+) ms", event["message"]) for page in pages for event in page["events"])
+    return sum(int(report[1]) for report in reports if report) / 1000
 
 
-def _bill(cloud: Cloud, name: str, pushed: float) -> Bill:
-    states = cloud.client("stepfunctions")
-    listed = states.list_executions(stateMachineArn=cloud.state_machine)["executions"]
-    described = (states.describe_execution(executionArn=each["executionArn"]) for each in listed)
-    arn = next(each["executionArn"] for each in described if json.loads(each["input"])["service"] == name)
-    _wait_until(lambda: states.describe_execution(executionArn=arn)["status"] != "RUNNING")
-    end = states.describe_execution(executionArn=arn)
-    outcome = json.loads(end.get("output") or "{}")
-    if outcome.get("outcome") != "DEPLOYED":
-        raise DeploymentFailedError(f"{name}: {end['status']} {end.get('cause')}")
-    pages = states.get_paginator("get_execution_history").paginate(executionArn=arn)
-    return billed(name, [event for page in pages for event in page["events"]], pushed, outcome["polls"])
-
-
-def billed(name: str, events: list[dict[str, Any]], pushed: float, polls: int) -> Bill:
-    """Read the bill of an execution from its history."""
+def billed(
+    name: str, events: list[dict[str, Any]], *, table: Units, dispatched: float, polls: int
+) -> Bill:  # fmt: skip
+    """Read the bill of a deployment from the history of its execution; `dispatched` are the dispatcher's seconds."""
     entered = [event for event in events if event["type"].endswith("StateEntered")]
     tried = [event for event in events if event["type"] == "TaskScheduled"]
     retries = len(tried) - sum(event["type"] == "TaskStateEntered" for event in entered)
@@ -158,27 +212,33 @@ def billed(name: str, events: list[dict[str, Any]], pushed: float, polls: int) -
         for before, after in itertools.pairwise(events)
         if before in requests
     )
-    updated = next(
-        event["timestamp"].timestamp()
-        for event in events
-        if event["type"] == "TaskStateExited" and event["stateExitedEventDetails"]["name"] == "UpdateService"
-    )
     return Bill(
         name=name,
-        transitions=len(entered) + retries + STATES_OF_A_CLAIM,
-        requests=len(requests),
+        transitions=len(entered) + retries,
+        requests=len(requests) + INVOCATIONS_OF_THE_DISPATCHER,
         events=len(tried) - len(requests),
-        gb_seconds=ran * MEGABYTES_OF_A_CPU / 1024,
+        gb_seconds=(ran + dispatched) * MEGABYTES_OF_A_CPU / 1024,
+        table=table,
         polls=polls,
         seconds=(events[-1]["timestamp"] - events[0]["timestamp"]).total_seconds(),
-        acted=updated - pushed,
         history_bytes=len(json.dumps(events, default=str)),
     )
 
 
-def _wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _LONGEST
-    while not is_so():
-        if time.monotonic() > deadline:
-            raise DeploymentFailedError(f"nothing happened within {_LONGEST} seconds")
-        time.sleep(_LOOK_EVERY)
+def units(action: str, body: Mapping[str, Any], answer: Mapping[str, Any]) -> tuple[str, Units]:
+    """The service that a call is about, and the units that its answer is billed by.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
+    """
+    if action == "TransactWriteItems":
+        items = [each["Put"]["Item"] for each in body["TransactItems"]]
+        written = sum(UNITS_OF_A_TRANSACTION * math.ceil(_size(item) / WRITE_UNIT) for item in items)
+        return items[0]["pk"]["S"], Units(written=written)
+    key = body["Key"]["pk"] if action == "GetItem" else body["ExpressionAttributeValues"][":pk"]
+    read = [answer.get("Item", {})] if action == "GetItem" else answer["Items"]
+    return key["S"], Units(read=max(1, math.ceil(sum(map(_size, read)) / READ_UNIT)))
+
+
+def _size(item: Mapping[str, Mapping[str, str]]) -> int:
+    """The bytes of an item: its names and its values."""
+    return sum(len(name) + sum(len(text.encode()) for text in value.values()) for name, value in item.items())

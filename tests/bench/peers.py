@@ -15,12 +15,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
 from tests.bench.scenarios import CLUSTER, CONTAINER, FAMILY, NEW_IMAGE, SCENARIOS, SERVICE, Measured, World, judged
 from tests.support.clock import RealClock
-from tests.support.ecs_model import ACCOUNT, REGION
+from tests.support.dynamodb_model import TABLE
+from tests.support.ecs_model import REGION
 from tests.support.endpoint import serve
+from tests.support.workflow import Time, execute
 
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT / ".build/peers/bin"
@@ -29,12 +32,19 @@ OURS, FABFUEL, AWS_CLI = "ecs-deploy (this)", "fabfuel/ecs-deploy", "AWS CLI"
 STAGGER_SECONDS = 1.5
 
 
+class Waiting(RealClock):
+    """The time that passes, waited for."""
+
+    def advance(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
 @dataclass
 class Run:
     """A deployer's processes: their environment, and the CPU seconds that those which ended took."""
 
     endpoint: str
-    home: Path
+    folder: Path
     cpu: float = 0
     open: dict[str, "subprocess.Popen[str]"] = field(default_factory=dict)
 
@@ -42,20 +52,21 @@ class Run:
     def environment(self) -> dict[str, str]:
         return {
             "PATH": os.environ["PATH"],
-            "HOME": str(self.home),
+            "HOME": str(self.folder),
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": "none",
             "AWS_SECRET_ACCESS_KEY": "none",
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
+            "TABLE": TABLE,
         }
 
     def start(self, *command: str, **more: str) -> "subprocess.Popen[str]":
-        with (self.home / "log").open("a") as log:
+        with (self.folder / "log").open("a") as log:
             return subprocess.Popen(
                 command,
                 env=self.environment | more,
-                cwd=self.home,
+                cwd=self.folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -67,13 +78,13 @@ class Run:
         if process.stdin:
             process.stdin.close()
         if process.stdout:
-            (self.home / "out").write_text(process.stdout.read())
+            (self.folder / "out").write_text(process.stdout.read())
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         self.cpu += usage.ru_utime + usage.ru_stime
         return process.returncode
 
-    def ask(self, module: str, event: Mapping[str, Any]) -> dict[str, Any]:
+    def invoke(self, module: str, event: Mapping[str, Any]) -> dict[str, Any]:
         """Let one of our functions answer an event; it is started by the first one."""
         if module not in self.open:
             path = os.pathsep.join([str(ROOT), str(ROOT / "lambda")])
@@ -91,22 +102,15 @@ class Run:
 
 def ours(run: Run, world: World) -> bool:
     """This deployer: three functions, and what the workflow does between them."""
-    image = {"image": NEW_IMAGE, "timeout": world.scenario.timeout}
-    execution = {
-        "id": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:EcsDeploy:{world.scenario.name}",
-        "name": "bench",
-        "startedAt": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-    }
-    request = {"cluster": CLUSTER, "service": SERVICE, **image}
-    answer = run.ask("register_task_definition", {"request": request, "execution": execution, "attempt": 0})
-    while answer["next"] in {"update", "wait"}:
-        event = {"progress": answer["progress"], "attempt": 0}
-        if answer["next"] == "wait":
-            time.sleep(answer["wait"])
-        answer = run.ask("poll_stability" if answer["next"] == "wait" else "update_service", event)
+
+    def step(module: ModuleType, event: dict[str, Any], clock: Time) -> dict[str, Any]:
+        return run.invoke(module.__name__, {**event, "attempt": 0, "enteredAt": clock.now().isoformat()})
+
+    request = {"cluster": CLUSTER, "service": SERVICE, "image": NEW_IMAGE, "timeout": world.scenario.timeout}
+    end = execute(request, Waiting(), step=step)
     for function in run.open.values():
         run.end(function)
-    return bool(answer["next"] == "succeed")
+    return end.output is not None
 
 
 def fabfuel(run: Run, world: World) -> bool:
@@ -130,22 +134,22 @@ def aws_cli(run: Run, _world: World) -> bool:
 DEPLOYERS: dict[str, Callable[[Run, World], bool]] = {OURS: ours, FABFUEL: fabfuel, AWS_CLI: aws_cli}
 
 
-def measure(tell: Callable[[str], None]) -> list[Measured]:
+def measure(say: Callable[[str], None]) -> list[Measured]:
     """Run all deployers in all scenarios, the longest first; takes as long as the longest."""
     # The crash loop is a long one for whoever does not notice it.
     runs = [(scenario, deployer) for scenario in reversed(SCENARIOS) for deployer in DEPLOYERS]
     with ThreadPoolExecutor(len(runs)) as pool:
         futures = []
         for scenario, deployer in runs:
-            futures.append(pool.submit(_measure, scenario.world(RealClock()), deployer, tell))
+            futures.append(pool.submit(_measure, scenario.world(RealClock()), deployer, say))
             time.sleep(STAGGER_SECONDS)
         return [future.result() for future in futures]
 
 
-def _measure(world: World, deployer: str, tell: Callable[[str], None]) -> Measured:
-    with serve(world.model) as endpoint, TemporaryDirectory(prefix="ecs-deploy-bench-") as home:
-        run, started = Run(endpoint, Path(home)), datetime.now(UTC)
+def _measure(world: World, deployer: str, say: Callable[[str], None]) -> Measured:
+    with serve(world.model) as endpoint, TemporaryDirectory(prefix="ecs-deploy-bench-") as folder:
+        run, started = Run(endpoint, Path(folder)), datetime.now(UTC)
         succeeded = DEPLOYERS[deployer](run, world)
         measured = judged(world, deployer, started=started, ended=datetime.now(UTC), succeeded=succeeded, cpu=run.cpu)
-    tell(f"{deployer}: {world.scenario.name}: {measured.calls} calls, {measured.seconds:.0f} s")
+    say(f"{deployer}: {world.scenario.name}: {measured.calls} calls, {measured.seconds:.0f} s")
     return measured

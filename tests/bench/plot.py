@@ -1,4 +1,4 @@
-"""The plot of looks against lag, as SVG that needs nothing but a reader."""
+"""The plot of polls against lag, as SVG that needs nothing but a reader."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -26,14 +26,14 @@ class Panel:
 PANELS = (
     Panel(
         "On average",
-        "looks for each rollout, on average",
+        "polls for each rollout, on average",
         "lag in seconds, median",
         lambda each: each.polls,
         lambda each: each.median_lag,
     ),
     Panel(
         "At worst",
-        "looks for one rollout, at most",
+        "polls for one rollout, at most",
         "lag in per cent of the rollout, at worst",
         lambda each: each.most_polls,
         lambda each: 100 * each.worst_share,
@@ -85,14 +85,14 @@ def _panel(panel: Panel, ours: Sequence[Figures], peers: Sequence[Figures], othe
         _dot(across.at(panel.x(each)), down.at(panel.y(each)), each.name, _FIXED if each in fixed else _DOUBLING, 3.5)
         for each in others
     ]
-    marks = [
-        _mark(across.at(panel.x(each)), down.at(panel.y(each)), each.name, color)
-        for color, named in ((_PEERS, peers), (_OURS, ours))
-        for each in named
+    named = [
+        _label(across.at(panel.x(each)), down.at(panel.y(each)), each.name, color)
+        for color, figures in ((_PEERS, peers), (_OURS, ours))
+        for each in figures
     ]
     return (
         f'<text x="{_MARGIN}" y="8" font-weight="bold">{panel.title}</text>{"".join(grid)}'
-        f'<polyline points="{line}" fill="none" stroke="{_FIXED}" stroke-opacity=".5"/>{"".join(dots)}{"".join(marks)}'
+        f'<polyline points="{line}" fill="none" stroke="{_FIXED}" stroke-opacity=".5"/>{"".join(dots)}{"".join(named)}'
         f'<text x="{(_MARGIN + _WIDTH) / 2}" y="{_HEIGHT - 6}" text-anchor="middle">{panel.x_label}</text>'
         f'<text transform="translate(14,{_HEIGHT / 2}) rotate(-90)" text-anchor="middle">{panel.y_label}</text>'
     )
@@ -102,7 +102,7 @@ def _dot(x: float, y: float, name: str, color: str, radius: float) -> str:
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{color}"><title>{escape(name)}</title></circle>'
 
 
-def _mark(x: float, y: float, name: str, color: str) -> str:
+def _label(x: float, y: float, name: str, color: str) -> str:
     label = name.rpartition(", ")[2]
     anchor, beside = ("end", x - 8) if x > _WIDTH / 2 else ("start", x + 8)
     # The two of ours are neighbours.

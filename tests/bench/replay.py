@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from ecs_deploy.wait import Rhythm, Stage, luck
+from ecs_deploy.core.poll_schedule import PollSchedule, Stage, jitter
 
 ROLLOUTS = 10_000
 SEED = 1
@@ -40,7 +40,7 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What it took to see the end of a rollout, and how late that was, in seconds."""
+    """What it took to notice the end of a rollout, and how late that was, in seconds."""
 
     polls: int
     lag: float
@@ -76,38 +76,38 @@ def pairs(rollouts: Iterable[Rollout], seed: int = SEED) -> list[tuple[Rollout, 
     return [(last, last.again(dice)) for last in rollouts]
 
 
-def follow(rollout: Rollout, number: int, rhythm: Rhythm) -> tuple[Watched, str]:
+def follow(rollout: Rollout, number: int, schedule: PollSchedule) -> tuple[Watched, str]:
     """Poll as the deployer does; also what it remembers for the service's next rollout."""
     elapsed, polls = 0, 0
     while elapsed < rollout.complete:
-        wait, rhythm = rhythm.next_wait(
-            rollout.stage(elapsed), elapsed, TIMEOUT - elapsed, polls, luck(f"execution {number}", polls)
+        wait, schedule = schedule.next_wait(
+            rollout.stage(elapsed), elapsed, TIMEOUT - elapsed, polls, jitter(f"execution {number}", polls)
         )
         elapsed += wait
         polls += 1
-    return Watched(polls, elapsed - rollout.complete, rollout.complete), rhythm.memory(elapsed)
+    return Watched(polls, elapsed - rollout.complete, rollout.complete), schedule.memory(elapsed)
 
 
 def unknown(rollout: Rollout, number: int) -> Watched:
     """This deployer, at a service that it never deployed before."""
-    return follow(rollout, number, Rhythm())[0]
+    return follow(rollout, number, PollSchedule())[0]
 
 
 def known(last: Rollout, rollout: Rollout, number: int) -> Watched:
     """This deployer, when it knows how long the service's last rollout took."""
     memory = f"{round(last.ran)}+{round(last.complete - last.ran)}"
-    return follow(rollout, number, Rhythm.remembered(memory))[0]
+    return follow(rollout, number, PollSchedule.remembered(memory))[0]
 
 
 def remembered(rollout: Rollout, number: int, seed: int = SEED) -> list[Watched]:
     """This deployer at one service again and again, with nothing but what it remembers from the time before."""
     dice = random.Random(f"{seed} {number}")
-    seen, memory = follow(rollout, number, Rhythm())
-    watched = [seen]
+    first, memory = follow(rollout, number, PollSchedule())
+    watched = [first]
     for _ in range(3):
         rollout = rollout.again(dice)
-        seen, memory = follow(rollout, number, Rhythm.remembered(memory))
-        watched.append(seen)
+        later, memory = follow(rollout, number, PollSchedule.remembered(memory))
+        watched.append(later)
     return watched
 
 
@@ -230,9 +230,10 @@ def main() -> None:
             f"{each.mean_share:5.1%} of the rollout, at worst {each.worst_share:.0%}"
         )
     for number, name in enumerate(("first", "second", "third", "fourth")):
-        seen = [remembered(each, index)[number] for index, each in enumerate(rollouts)]
-        few = sum(each.polls <= 15 for each in seen) / len(seen)
-        print(f"{name} rollout of a service: {Figures.of('', seen).median_lag:.1f} s, {few:.1%} with at most 15 polls")
+        watched = [remembered(each, index)[number] for index, each in enumerate(rollouts)]
+        few = sum(each.polls <= 15 for each in watched) / len(watched)
+        lag = Figures.of("", watched).median_lag
+        print(f"{name} rollout of a service: {lag:.1f} s, {few:.1%} with at most 15 polls")
 
 
 if __name__ == "__main__":

@@ -15,22 +15,25 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from typing import NamedTuple
 from unittest import mock
 
-from ecs_deploy import ecs, shell
+from ecs_deploy.aws import dynamodb, ecr, ecs, stepfunctions
+from ecs_deploy.handlers import step
 from tests.bench.peers import AWS_CLI, FABFUEL, OURS
 from tests.bench.scenarios import CLUSTER, FAMILY, NEW_IMAGE, SCENARIOS, SERVICE, Measured, Scenario, World, judged
 from tests.support.clock import Clock
+from tests.support.dynamodb_model import ACTIONS, TABLE
 from tests.support.ecs_model import REGION, Document
 from tests.support.endpoint import serve
-from tests.support.execution import execute
+from tests.support.workflow import execute
 
 AGAIN = "ecs-deploy (this), again"
 SCRIPT, ACTION = "bash script", "GitHub action"
 TIMES = 40
-# Half of the longest fixed interval: a rollout may end anywhere between two looks.
+# Half of the longest fixed interval: a rollout may end anywhere between two polls.
 MOVED_BY = 7.5
-_MOST_LOOKS_OF_THE_CLI = 40
+_MOST_POLLS_OF_THE_CLI = 40
 _MINUTES_OF_THE_ACTION = 30
 _SERVICE: Document = {"cluster": CLUSTER, "serviceName": SERVICE}
 
@@ -43,11 +46,10 @@ class Caller:
         self.clock = clock
         self.began = clock.now()
 
-    def bring_in(self, *, looks: int) -> None:
-        """Register a revision with the new image and update the service, after some looks at what is there."""
-        for _ in range(looks):
+    def bring_in(self, *, reads: bool) -> None:
+        """Register a revision with the new image and update the service; `reads` what is there before, or not."""
+        if reads:
             self.service()
-        if looks:
             self.call("DescribeTaskDefinition", {"taskDefinition": FAMILY})
         container = {"name": "app", "image": NEW_IMAGE}
         self.call("RegisterTaskDefinition", {"family": FAMILY, "containerDefinitions": [container]})
@@ -74,7 +76,7 @@ class Caller:
 def script(caller: Caller, _dice: random.Random) -> bool:
     """The bash script: any new task runs, every 10 s; then one deployment is left, every 2 s."""
     timeout = caller.world.scenario.timeout
-    caller.bring_in(looks=1)
+    caller.bring_in(reads=True)
     new = caller.world.service.primary.revision
     if caller.service()["desiredCount"]:
         for _ in range(0, timeout, 10):
@@ -91,8 +93,8 @@ def script(caller: Caller, _dice: random.Random) -> bool:
 
 
 def fabfuel(caller: Caller, _dice: random.Random) -> bool:
-    """The command line in Python: a second after each look."""
-    caller.bring_in(looks=1)
+    """The command line in Python: a second after each poll."""
+    caller.bring_in(reads=True)
     caller.service()
     while caller.elapsed() < caller.world.scenario.timeout:
         service = caller.service()
@@ -107,8 +109,8 @@ def fabfuel(caller: Caller, _dice: random.Random) -> bool:
 
 def aws_cli(caller: Caller, _dice: random.Random) -> bool:
     """AWS's command line: every 15 s, 40 times."""
-    caller.bring_in(looks=0)
-    for _ in range(_MOST_LOOKS_OF_THE_CLI):
+    caller.bring_in(reads=False)
+    for _ in range(_MOST_POLLS_OF_THE_CLI):
         if _is_stable(caller.service()):
             return True
         caller.clock.advance(15)
@@ -118,7 +120,7 @@ def aws_cli(caller: Caller, _dice: random.Random) -> bool:
 def action(caller: Caller, dice: random.Random) -> bool:
     """The GitHub action: 15 s at first, then up to 120."""
     caller.call("DescribeServices", {"cluster": CLUSTER, "services": [SERVICE]})
-    caller.bring_in(looks=0)
+    caller.bring_in(reads=False)
     longest = 15
     while caller.elapsed() < _MINUTES_OF_THE_ACTION * 60:
         if _is_stable(caller.service()):
@@ -164,11 +166,10 @@ def _ours(scenario: Scenario, number: int, dice: random.Random) -> Iterator[Meas
     """The first deployment of a service, and the next one, which takes up to a fifth more or less."""
     clock = Clock()
     world = scenario.world(clock)
-    request = {"cluster": CLUSTER, "service": SERVICE, "image": NEW_IMAGE, "timeout": scenario.timeout}
     with _connected(world, clock):
         for name in (OURS, AGAIN) if scenario.ends_well and scenario.desired else (OURS,):
             started = clock.now()
-            end = execute(request, clock, name=f"{name} {number}")
+            end = execute(_request(scenario), clock, name=f"{name} {number}")
             yield judged(world, name, started=started, ended=clock.now(), succeeded=end.output is not None)
             clock.advance(3600)
             world.model.calls.clear()
@@ -176,16 +177,47 @@ def _ours(scenario: Scenario, number: int, dice: random.Random) -> Iterator[Meas
             world.model.behaviours[NEW_IMAGE] = scenario.slower(dice.uniform(0.8, 1.2)).behaviour
 
 
+class Calls(NamedTuple):
+    """The calls of one deployment without incident, but for one of each kind in each poll."""
+
+    to_ecs: int
+    to_table: int
+
+
+MOST_CALLS = Calls(to_ecs=6, to_table=12)
+
+
+def count_calls() -> Calls:
+    """Deploy once to a service that was never deployed to, and count."""
+    clock = Clock()
+    world = next(each for each in SCENARIOS if each.ends_well).world(clock)
+    with _connected(world, clock):
+        end = execute(_request(world.scenario), clock)
+    polls = (end.output or {})["polls"]
+    to_table = len(world.model.called(*ACTIONS))
+    return Calls(len(world.model.calls) - to_table - polls, to_table - polls)
+
+
+def _request(scenario: Scenario) -> Document:
+    return {"cluster": CLUSTER, "service": SERVICE, "image": NEW_IMAGE, "timeout": scenario.timeout}
+
+
 @contextmanager
 def _connected(world: World, clock: Clock) -> Iterator[None]:
     """Let the handlers in this process call this world, on its clock, and say nothing."""
-    settings = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": REGION}
-    shell.logger.setLevel("CRITICAL")
+    settings = {
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "AWS_DEFAULT_REGION": REGION,
+        "TABLE": TABLE,
+    }
+    step.logger.setLevel("CRITICAL")
     with (
         serve(world.model) as endpoint,
         mock.patch.dict(os.environ, settings | {"AWS_ENDPOINT_URL": endpoint}),
-        mock.patch.object(shell, "now", clock.now),
+        mock.patch.object(step, "now", clock.now),
         redirect_stdout(io.StringIO()),
     ):
-        ecs.connect.cache_clear()
+        for service in (dynamodb, ecr, ecs, stepfunctions):
+            service.connect.cache_clear()
         yield

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import cost, plot, startup
+from tests.bench import cost, plot, push, startup
 from tests.bench.cost import Bill
 from tests.bench.peers import AWS_CLI, FABFUEL, OURS
 from tests.bench.replay import Figures
-from tests.bench.replayed import ACTION, AGAIN, MOVED_BY, SCRIPT, TIMES
+from tests.bench.replayed import ACTION, AGAIN, MOST_CALLS, MOVED_BY, SCRIPT, TIMES, Calls
 from tests.bench.scenarios import SCENARIOS, Measured
 from tests.bench.startup import Start
 
@@ -30,6 +30,8 @@ class Results:
 
     starts: Sequence[Start]
     sizes: tuple[int, int]
+    pushes: Sequence[float]
+    calls: Calls
     measured: Sequence[Measured]
     replayed: Sequence[Measured]
     bills: Sequence[Bill]
@@ -41,9 +43,13 @@ class Results:
     def over(self) -> list[str]:
         """What is over its bound."""
         most = startup.MOST_CPU_RATIO
-        over = [f"{each.name}: {each.ratio:.2f} times boto3" for each in self.starts if each.ratio > most]
+        over = [f"{each.name}: {each.ratio:.2f} times its clients" for each in self.starts if each.ratio > most]
         if self.sizes[1] > startup.MOST_ZIPPED_BYTES:
             over.append(f"the asset without the SDK: {self.sizes[1]} bytes")
+        if statistics.median(self.pushes) > push.MOST_SECONDS:
+            over.append(f"a push: {statistics.median(self.pushes):.2f} s until UpdateService")
+        if any(count > most for count, most in zip(self.calls, MOST_CALLS, strict=True)):
+            over.append(f"a deployment without incident: {self.calls}")
         over += [f"{each.name}: ${each.dollars:.5f}" for each in self.bills if each.dollars >= cost.MOST_DOLLARS]
         wrong = (each for each in (*self.measured, *self.replayed) if not each.is_right)
         over += [f"{each.deployer}: wrong about {each.scenario}" for each in wrong if each.deployer in {OURS, AGAIN}]
@@ -54,14 +60,23 @@ class Results:
 def write(results: Results) -> None:
     """Write the page and the plot."""
     PLOT.write_text(plot.draw(results.ours, results.peers, results.others))
+    PAGE.write_text(page(results))
+
+
+def page(results: Results) -> str:
+    """The page, in its words."""
     whole, own = results.sizes
     minutes = results.bills[0].minutes
-    page = WORDS.read_text().format(
+    return WORDS.read_text().format(
         date=datetime.now(UTC).date(),
         minutes=results.minutes,
         machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
         times=TIMES,
         moved=MOVED_BY,
+        ecs_calls=results.calls.to_ecs,
+        most_ecs_calls=MOST_CALLS.to_ecs,
+        table_calls=results.calls.to_table,
+        most_table_calls=MOST_CALLS.to_table,
         replays=_replays(results.replayed),
         wrong=_wrong(results.replayed),
         rollouts=_rollouts((*results.ours, *results.peers)),
@@ -71,8 +86,13 @@ def write(results: Results) -> None:
         most_ratio=startup.MOST_CPU_RATIO,
         megabytes=startup.MEGABYTES_OF_A_CPU,
         starts=_starts(results.starts),
+        pushes=len(results.pushes),
+        median_push=statistics.median(results.pushes),
+        longest_push=max(results.pushes),
+        most_push=push.MOST_SECONDS,
         zipped=whole / 1e6,
         own=own / 1e6,
+        messages=cost.MESSAGE_REQUESTS,
         most_dollars=cost.MOST_DOLLARS,
         bills=_bills(results.bills),
         billed=minutes,
@@ -80,7 +100,6 @@ def write(results: Results) -> None:
         noted=cost.PRICES_NOTED,
         prices=_prices(),
     )
-    PAGE.write_text(page)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -89,25 +108,25 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _replays(replayed: Sequence[Measured]) -> str:
-    def seen(scenario: str, deployer: str) -> list[Measured]:
+    def measured(scenario: str, deployer: str) -> list[Measured]:
         return [each for each in replayed if (each.scenario, each.deployer) == (scenario, deployer)]
 
-    rows = [[each.name, *(_cell(seen(each.name, name)) for name in _REPLAYED)] for each in SCENARIOS]
+    rows = [[each.name, *(_cell(measured(each.name, name)) for name in _REPLAYED)] for each in SCENARIOS]
     return _table(["rollout", *_REPLAYED], rows)
 
 
 def _cell(measured: Sequence[Measured]) -> str:
     if not measured:
         return ""
-    told = f"{statistics.median(each.calls for each in measured):.0f}"
+    text = f"{statistics.median(each.calls for each in measured):.0f}"
     wrong = [each for each in measured if not each.is_right]
     lags = [each.lag for each in measured if each.lag is not None and each.is_right]
     if lags:
-        told += f", {statistics.median(lags):.0f} / {max(lags):.0f}"
+        text += f", {statistics.median(lags):.0f} / {max(lags):.0f}"
     if not wrong:
-        return told
+        return text
     often = "" if len(wrong) == len(measured) else f" {len(wrong)} of {len(measured)} times"
-    return f"{told}, **{_says(wrong[0])}{often}**"
+    return f"{text}, **{_says(wrong[0])}{often}**"
 
 
 def _says(measured: Measured) -> str:
@@ -133,7 +152,7 @@ def _rollouts(figures: Iterable[Figures]) -> str:
         ]
         for each in figures
     ]
-    header = ["", "looks, on average", "at most", "lag, median", "at worst", "share, on average", "at worst"]
+    header = ["", "polls, on average", "at most", "lag, median", "at worst", "share, on average", "at worst"]
     return _table(header, rows)
 
 
@@ -161,13 +180,11 @@ def _means(measured: Sequence[Measured]) -> str:
 def _starts(starts: Iterable[Start]) -> str:
     rows = []
     for each in starts:
-        row = [f"`{each.name}`", f"{each.cpu:.2f} s", f"{each.ratio:.2f}"]
-        if each.compiled is None:
-            rows.append([*row, "", ""])
-        else:
-            slow = each.compiled * startup.MEGABYTES_OF_A_CPU / 512
-            rows.append([*row, f"{each.compiled:.2f} s", f"{slow:.1f} s"])
-    return _table(["", "CPU", "ratio", "from the asset", "with 512 MB"], rows)
+        seconds = [f"{one:.2f} s" for one in (each.cpu, each.alone)]
+        slow = each.compiled * startup.MEGABYTES_OF_A_CPU / 512
+        ratio = [f"{each.ratio:.2f}", f"{each.compiled:.2f} s", f"{slow:.1f} s"]
+        rows.append([f"`{each.name}`", ", ".join(each.clients), *seconds, *ratio])
+    return _table(["", "its clients", "CPU", "the clients alone", "ratio", "from the asset", "with 512 MB"], rows)
 
 
 def _bills(bills: Iterable[Bill]) -> str:
@@ -180,15 +197,14 @@ def _bills(bills: Iterable[Bill]) -> str:
             str(each.requests),
             str(each.events),
             f"{each.gb_seconds:.1f}",
+            f"{each.table.read} / {each.table.written}",
             f"${each.dollars:.5f}",
             f"${each.dollars_of_logs:.5f}",
-            f"{each.acted:.1f} s",
         ]
         for each in bills
     ]
-    header = ["", "took", "looks", "transitions", "requests", "events", "GB-seconds", "US dollars", "its log"]
-    header.append("push to update")
-    return _table(header, rows)
+    header = ["", "took", "polls", "transitions", "requests", "events", "GB-seconds", "units read / written"]
+    return _table([*header, "US dollars", "its log"], rows)
 
 
 def _waits(minutes: int) -> str:

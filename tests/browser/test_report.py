@@ -34,7 +34,9 @@ STORY = Story(
     seconds=12.0,
     rows=(
         Row("push", (Bar("moment", 0, 0, "push"),)),
+        Row("turn", (Bar("turn", 0.2, 0.4, "waits for its turn"),)),
         Row("update", (Bar("update", 0.4, 0.6, "update"),)),
+        Row("poll", (Bar("poll", 5, 5, "poll"),)),
         Row("rollout", (Bar("rollout", 0.6, 5, "doorman:3"),)),
         Row("verdict", (Bar("verdict", 5, 5, "DeploymentFailed"),)),
         Row("roll back", (Bar("roll back", 5, 5.2, "roll back"),)),
@@ -107,12 +109,12 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, An
 
 @pytest.mark.parametrize("width", [360, 1280])
 def test_it_shows_every_execution(measured: dict[int, dict[str, Any]], width: int) -> None:
-    seen = measured[width]
-    assert seen["articles"] == len(STORIES)
-    assert seen["bars"] == sum(len(row.bars) for story in STORIES for row in story.rows)
-    assert seen["inside"]
+    shown = measured[width]
+    assert shown["articles"] == len(STORIES)
+    assert shown["bars"] == sum(len(row.bars) for story in STORIES for row in story.rows)
+    assert shown["inside"]
     for text in ("DeploymentFailed", "DEPLOYED", "doorman-service in production1", "doorman:2", STORY.message):
-        assert text in seen["text"]
+        assert text in shown["text"]
 
 
 def test_it_fits_a_phone(measured: dict[int, dict[str, Any]]) -> None:
@@ -125,9 +127,9 @@ def test_it_fits_a_phone(measured: dict[int, dict[str, Any]]) -> None:
 
 
 def test_nothing_in_it_is_executed_or_loaded(measured: dict[int, dict[str, Any]]) -> None:
-    assert not any(seen["executed"] for seen in measured.values())
+    assert not any(shown["executed"] for shown in measured.values())
     assert HOSTILE.partition(">")[0] in measured[1280]["text"]
-    page = render([replace(STORY, reasons=(), rows=STORY.rows[:5])], datetime(2026, 1, 31, tzinfo=UTC))
+    page = render([replace(STORY, reasons=(), rows=STORY.rows[:7])], datetime(2026, 1, 31, tzinfo=UTC))
     assert not re.findall(r"<(?:script|link|img|iframe|object)|\s(?:src|href)=|url\(|@import", page)
 
 

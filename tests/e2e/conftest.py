@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.docker import Container, containers, docker, missing, push_image
 from tests.workflow.conftest import eventually, local_up, ready
-from tests.workflow.test_deployments import Deployer
+from tests.workflow.deployer import Deployer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +105,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 
 def instance_of(cloud: Cloud) -> str:
-    """The name by which an emulator marks its containers: others may use the same engine."""
+    """The name by which an emulator labels its containers: others may use the same engine."""
     return f"{socket.gethostname()}:{cloud.endpoint.rpartition(':')[2]}"
 
 

@@ -13,7 +13,7 @@ from tests.workflow.conftest import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.workflow.test_deployments import Deployer
+    from tests.workflow.deployer import Deployer
 
 
 def assert_undone(service: RealService, execution: dict[str, Any], replaced: str, image: str) -> None:
@@ -29,11 +29,12 @@ def test_a_pushed_image_runs(service: RealService, deployer: Deployer) -> None:
     first = service.push("1")
     replaced = service.create("1")
     eventually(lambda: service.running() == [first, first])
-    with deployer.new() as executions:
+    with deployer.new(service.name) as executions:
         second = service.push("v2")
     (execution,) = executions
     assert execution["output"]["outcome"] == "DEPLOYED", execution
     assert (execution["output"]["image"], execution["output"]["replaced"]) == (service.image("v2"), replaced)
+    assert execution["output"]["digest"] == execution["input"]["push"]["digest"]
     assert second != first
     eventually(lambda: service.running() == [second, second])
     # The tasks that run are those of the revision that the execution names.
@@ -46,12 +47,12 @@ def test_a_pushed_image_runs(service: RealService, deployer: Deployer) -> None:
     assert versions == {revision}
 
 
-def test_a_pushed_image_that_crashes_is_undone_and_its_last_words_are_told(
+def test_a_pushed_image_that_crashes_is_undone_and_explained_by_its_last_lines(
     service: RealService, deployer: Deployer
 ) -> None:
     first = service.push("1")
     replaced = service.create("1")
-    with deployer.new() as executions:
+    with deployer.new(service.name) as executions:
         service.push("v2", CRASHES)
     (execution,) = executions
     assert execution["error"] == "DeploymentFailed", execution

@@ -33,7 +33,7 @@ def test_a_template_is_made(tmp_path: Path, template: dict[str, Any]) -> None:
     assert made["Resources"].keys() >= template["Resources"].keys()
 
 
-def test_a_bad_target_is_told_without_a_traceback(tmp_path: Path) -> None:
+def test_a_bad_target_is_reported_without_a_traceback(tmp_path: Path) -> None:
     targets = [{"cluster": "production1", "service": "doorman", "timeuot": 60}, {"cluster": "?", "service": "gate"}]
     ran = start(CDK_JSON["context"] | {"targets": targets}, tmp_path / "cdk.out")
     assert ran.returncode == 1

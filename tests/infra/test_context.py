@@ -1,4 +1,4 @@
-"""Whom to tell: what can be meant is read, what cannot be is told, all of it at once."""
+"""Whom to notify: what can be meant is read, what cannot be is reported, all of it at once."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_an_entry_that_cannot_be_meant(wrong: object) -> None:
         notify([wrong])
 
 
-def test_every_wrong_entry_is_told_at_once() -> None:
+def test_every_wrong_entry_is_reported_at_once() -> None:
     with pytest.raises(InvalidContext) as caught:
         notify(["ops", "ops@example.com", 5, "ops@example.com"])
     assert [problem.partition(":")[0] for problem in caught.value.problems] == [

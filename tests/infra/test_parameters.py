@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+from infra.context import InvalidContext
 from tests.infra.eventbridge import matches, render
 from tests.infra.synthesis import of_type, resolve, synthesize
 from tests.infra.test_permissions import DESCRIBE, ECS, XRAY, logs, role
@@ -21,13 +24,13 @@ MACHINE = "{WorkflowMachine}"
 
 
 def event(**detail: str) -> dict[str, Any]:
-    told = {"outcome": "DEPLOYED", "cluster": "production1", "service": "doorman-service", "execution": "arn:one"}
+    outcome = {"outcome": "DEPLOYED", "cluster": "production1", "service": "doorman-service", "execution": "arn:one"}
     return {
         "source": "ecs-deploy",
         "detail-type": "ECS Deploy Outcome",
         "account": "123456789012",
         "resources": ["arn:one", MACHINE],
-        "detail": told | detail,
+        "detail": outcome | detail,
     }
 
 
@@ -60,7 +63,7 @@ def test_what_the_function_may_do() -> None:
     made = synthesize(TARGETS)
     ssm = "arn:aws:ssm:us-east-1:123456789012:parameter"
     assert role(made, "ParametersWriteRole") == [
-        ((DESCRIBE[0][0],), ("*",), None),
+        DESCRIBE,
         (("ssm:PutParameter",), (f"{ssm}/doorman/image", f"{ssm}/proxy-image"), None),
         (("ecs:DescribeServices",), (f"{ECS}:service/production1/doorman-service",), None),
         logs("ParametersWrite"),
@@ -76,6 +79,12 @@ def test_who_gives_up_is_seen() -> None:
     (alarm,) = (resolve(each) for name, each in alarms.items() if "ParameterFailed" in name)
     assert (alarm["MetricName"], alarm["Threshold"]) == ("AsyncEventsDropped", 1)
     assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": "{ParametersWriteFunction}"}]
+
+
+def test_more_than_a_bus_has_rules_for_are_a_clear_error() -> None:
+    targets = [DOORMAN | {"service": f"s-{number}", "parameter": f"/s-{number}"} for number in range(251)]
+    with pytest.raises(InvalidContext, match=r"targets: 251 name a parameter, but the stack writes 250 at most"):
+        synthesize(targets)
 
 
 def test_where_no_target_names_one_nothing_is_made(template: dict[str, Any]) -> None:

@@ -8,21 +8,18 @@ from typing import Any
 import pytest
 
 from infra.context import InvalidContext
-from infra.targets import GREATEST_NUMBER
 from tests.infra.synthesis import of_type, resolve, synthesize
 
 ECS = "arn:aws:ecs:us-east-1:123456789012"
 ECR = "arn:aws:ecr:us-east-1:123456789012"
 DOORMAN = f"{ECS}:service/production1/doorman-service"
 XRAY = (("xray:PutTraceSegments", "xray:PutTelemetryRecords"), ("*",), None)
-DESCRIBE = (("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"), ("*",), None)
-
-MARK = (
-    ("ecs:TagResource",),
-    (f"{ECS}:task-definition/*",),
-    '{"ForAllValues:StringLike": {"aws:TagKeys": "ecs-deploy:*"}}',
+DESCRIBE = (("ecs:DescribeTaskDefinition",), ("*",), None)
+PASS_ANY = (
+    ("iam:PassRole",),
+    ("arn:aws:iam::123456789012:role/*",),
+    '{"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}',
 )
-
 TO_TASKS = '{"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}'
 
 Statement = tuple[tuple[str, ...], tuple[str, ...], str | None]
@@ -57,23 +54,20 @@ def logs(state: str) -> Statement:
     return (("logs:CreateLogStream", "logs:PutLogEvents"), (f"{{{state}Logs.Arn}}",), None)
 
 
+def table(*actions: str) -> Statement:
+    return (tuple(f"dynamodb:{action}" for action in actions), ("{Table.Arn}",), None)
+
+
 def test_register(template: dict[str, Any]) -> None:
     assert role(template, "RegisterTaskDefinitionRole") == [
-        DESCRIBE,
-        MARK,
-        (("ecs:RegisterTaskDefinition",), (f"{ECS}:task-definition/*",), None),
+        (("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition"), ("*",), None),
         (
             ("ecs:TagResource",),
             (f"{ECS}:task-definition/*",),
             '{"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}}',
         ),
-        (("states:StartExecution",), ("{ClaimsMachine}",), None),
-        (
-            ("states:DescribeExecution",),
-            ("arn:aws:states:us-east-1:123456789012:execution:{ClaimsMachine.Name}:*",),
-            None,
-        ),
-        (("iam:PassRole",), ("arn:aws:iam::123456789012:role/*",), TO_TASKS),
+        table("GetItem", "PutItem", "Query"),
+        PASS_ANY,
         (("ecr:DescribeImages",), (f"{ECR}:repository/doorman",), None),
         (("ecs:DescribeServices",), (DOORMAN,), None),
         logs("RegisterTaskDefinition"),
@@ -83,7 +77,8 @@ def test_register(template: dict[str, Any]) -> None:
 
 def test_update(template: dict[str, Any]) -> None:
     assert role(template, "UpdateServiceRole") == [
-        DESCRIBE,
+        table("GetItem", "PutItem"),
+        PASS_ANY,
         (("ecs:DescribeServices", "ecs:UpdateService"), (DOORMAN,), None),
         logs("UpdateService"),
         XRAY,
@@ -92,9 +87,9 @@ def test_update(template: dict[str, Any]) -> None:
 
 def test_poll(template: dict[str, Any]) -> None:
     assert role(template, "PollStabilityRole") == [
-        DESCRIBE,
-        MARK,
+        (("ecs:DescribeTaskDefinition", "ecs:DeregisterTaskDefinition"), ("*",), None),
         (("logs:GetLogEvents",), ("arn:aws:logs:*:123456789012:log-group:*:log-stream:*",), None),
+        table("GetItem", "PutItem"),
         (
             ("ecs:ListTasks", "ecs:DescribeTasks"),
             ("*",),
@@ -102,16 +97,43 @@ def test_poll(template: dict[str, Any]) -> None:
         ),
         (("ecs:DescribeServiceDeployments",), (f"{ECS}:service-deployment/production1/*",), None),
         (("ecs:DescribeServiceRevisions",), (f"{ECS}:service-revision/production1/*",), None),
-        (("ecs:DescribeServices",), (DOORMAN,), None),
+        (
+            ("ecs:DescribeServices", "ecs:DescribeServiceDeployments", "ecs:DescribeServiceRevisions"),
+            (DOORMAN,),
+            None,
+        ),
         logs("PollStability"),
         XRAY,
     ]
 
 
+def test_dispatcher(template: dict[str, Any]) -> None:
+    assert role(template, "DispatcherRole") == [
+        DESCRIBE,
+        (("states:StartExecution",), ("{WorkflowMachine}",), None),
+        (
+            ("states:DescribeExecution",),
+            ("arn:aws:states:us-east-1:123456789012:execution:{WorkflowMachine.Name}:*",),
+            None,
+        ),
+        (("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"), ("{DispatchQueue.Arn}",), None),
+        (("sqs:SendMessage",), ("{DispatchDeadLetters.Arn}",), None),
+        table("GetItem", "PutItem", "Query"),
+        (("ecr:DescribeImages",), (f"{ECR}:repository/doorman",), None),
+        (("ecs:DescribeServices",), (DOORMAN,), None),
+        logs("Dispatcher"),
+        XRAY,
+    ]
+
+
+def test_schedules(template: dict[str, Any]) -> None:
+    assert role(template, "DispatchRole") == [(("sqs:SendMessage",), ("{DispatchQueue.Arn}",), None)]
+
+
 def test_workflow(template: dict[str, Any]) -> None:
-    (actions, functions, _), tell, look = role(template, "WorkflowRole")
-    assert look == (("ecs:DescribeServices",), (DOORMAN,), None)
-    assert tell == (
+    (actions, functions, _), notify, diagnose = role(template, "WorkflowRole")
+    assert diagnose == (("ecs:DescribeServices",), (DOORMAN,), None)
+    assert notify == (
         ("events:PutEvents",),
         ("arn:aws:events:us-east-1:123456789012:event-bus/default",),
         '{"StringEquals": {"events:source": "ecs-deploy"}}',
@@ -129,26 +151,6 @@ def test_workflow(template: dict[str, Any]) -> None:
     assert resources == ("*",)
 
 
-def test_claims_may_do_nothing(template: dict[str, Any]) -> None:
-    assert "Policies" not in of_type(template, "AWS::IAM::Role")["ClaimsRole"]
-
-
-def test_triggers(template: dict[str, Any]) -> None:
-    assert role(template, "TriggersRole") == [(("states:StartExecution",), ("{WorkflowMachine}",), None)]
-
-
-def test_sweep(template: dict[str, Any]) -> None:
-    assert role(template, "SweepLookRole") == [
-        DESCRIBE,
-        (("states:StartExecution", "states:DescribeStateMachine"), ("{WorkflowMachine}",), None),
-        (("ecr:DescribeImages",), (f"{ECR}:repository/doorman",), None),
-        (("ecs:DescribeServices",), (DOORMAN,), None),
-        logs("SweepLook"),
-        XRAY,
-    ]
-    assert role(template, "SweepRole") == [(("lambda:InvokeFunction",), ("{SweepLookFunction.Arn}",), None)]
-
-
 def test_nobody_else_has_a_role(template: dict[str, Any]) -> None:
     roles = of_type(template, "AWS::IAM::Role")
     trusted = {
@@ -160,12 +162,55 @@ def test_nobody_else_has_a_role(template: dict[str, Any]) -> None:
         "UpdateServiceRole": "lambda.amazonaws.com",
         "PollStabilityRole": "lambda.amazonaws.com",
         "WorkflowRole": "states.amazonaws.com",
-        "ClaimsRole": "states.amazonaws.com",
-        "TriggersRole": "events.amazonaws.com",
-        "SweepLookRole": "lambda.amazonaws.com",
-        "SweepRole": "scheduler.amazonaws.com",
+        "DispatcherRole": "lambda.amazonaws.com",
+        "DispatchRole": "scheduler.amazonaws.com",
     }
     assert not of_type(template, "AWS::IAM::ManagedPolicy")
+
+
+# Everything that is not named, and why it cannot be.
+WILDCARDS = {
+    "ecs:DescribeTaskDefinition": {"*"},
+    "ecs:ListTaskDefinitions": {"*"},
+    "ecs:RegisterTaskDefinition": {"*"},
+    "ecs:DeregisterTaskDefinition": {"*"},
+    "xray:PutTraceSegments": {"*"},
+    "xray:PutTelemetryRecords": {"*"},
+    # By a condition on the cluster.
+    "ecs:ListTasks": {"*"},
+    "ecs:DescribeTasks": {"*"},
+    # By a condition: only while it is registered.
+    "ecs:TagResource": {f"{ECS}:task-definition/*"},
+    # Each deployment and each execution makes a name of its own.
+    "ecs:DescribeServiceDeployments": {f"{ECS}:service-deployment/production1/*"},
+    "ecs:DescribeServiceRevisions": {f"{ECS}:service-revision/production1/*"},
+    "states:DescribeExecution": {"arn:aws:states:us-east-1:123456789012:execution:{WorkflowMachine.Name}:*"},
+    # The task definition of whoever died names its log group.
+    "logs:GetLogEvents": {"arn:aws:logs:*:123456789012:log-group:*:log-stream:*"},
+}
+# Where a target does not say more.
+WILDCARDS_OF_BARE_TARGETS = {
+    "iam:PassRole": {"arn:aws:iam::123456789012:role/*"},
+    "ecr:DescribeImages": {f"{ECR}:repository/*"},
+}
+
+
+@pytest.mark.parametrize(
+    ("target", "allowed"),
+    [
+        ({"repository": "doorman", "roles": ["doorman"], "parameter": "/doorman/image"}, WILDCARDS),
+        ({}, WILDCARDS | WILDCARDS_OF_BARE_TARGETS),
+    ],
+)
+def test_nothing_is_a_wildcard_where_a_name_is_known(target: dict[str, Any], allowed: dict[str, set[str]]) -> None:
+    made = synthesize([{"cluster": "production1", "service": "doorman-service", **target}])
+    found: dict[str, set[str]] = {}
+    for name in of_type(made, "AWS::IAM::Role"):
+        for actions, resources, _ in role(made, name):
+            for action in actions:
+                assert "*" not in action
+                found.setdefault(action, set()).update(each for each in resources if "*" in each)
+    assert {action: resources for action, resources in found.items() if resources} == allowed
 
 
 def test_each_name_is_listed_once() -> None:
@@ -193,7 +238,13 @@ def test_the_image_of_a_target_without_repository_may_come_from_any() -> None:
 
 
 def passed(targets: list[dict[str, Any]]) -> list[Statement]:
-    return [said for said in role(synthesize(targets), "RegisterTaskDefinitionRole") if said[0] == ("iam:PassRole",)]
+    made = synthesize(targets)
+    register, update = (
+        [each for each in role(made, name) if each[0] == ("iam:PassRole",)]
+        for name in ("RegisterTaskDefinitionRole", "UpdateServiceRole")
+    )
+    assert register == update
+    return register
 
 
 def test_only_roles_that_targets_name_are_passed() -> None:
@@ -208,13 +259,20 @@ def test_only_roles_that_targets_name_are_passed() -> None:
     assert passed([gate | {"roles": []}]) == []
 
 
+MANY = 240
+
+
 @pytest.fixture(scope="module")
 def big() -> dict[str, Any]:
-    """As many targets as there can be, each with a repository and a service of its own."""
+    """Many targets, each with a repository and a service of its own, and half of them with a cluster, too."""
     return synthesize(
         [
-            {"repository": f"team/repository-{number}", "cluster": "production-1", "service": f"some-service-{number}"}
-            for number in range(GREATEST_NUMBER)
+            {
+                "repository": f"team/repository-{number}",
+                "cluster": f"production-{min(number, MANY // 2)}",
+                "service": f"some-service-{number}",
+            }
+            for number in range(MANY)
         ]
     )
 
@@ -228,8 +286,8 @@ def test_many_targets_are_all_listed(big: dict[str, Any]) -> None:
         ("UpdateService", "ecs:UpdateService"),
         ("PollStability", "ecs:DescribeServices"),
         ("RegisterTaskDefinition", "ecr:DescribeImages"),
-        ("SweepLook", "ecs:DescribeServices"),
-        ("SweepLook", "ecr:DescribeImages"),
+        ("Dispatcher", "ecs:DescribeServices"),
+        ("Dispatcher", "ecr:DescribeImages"),
         ("Workflow", "ecs:DescribeServices"),
     ):
         properties = of_type(big, "AWS::IAM::Role")[f"{state}Role"]
@@ -243,11 +301,11 @@ def test_many_targets_are_all_listed(big: dict[str, Any]) -> None:
             if action in actions
             for resource in resources
         ]
-        assert len(listed) == len(set(listed)) == GREATEST_NUMBER
+        assert len(listed) == len(set(listed)) == MANY
 
 
 def test_many_targets_stay_within_the_limits_of_aws(big: dict[str, Any]) -> None:
-    """Quotas of IAM (without white space, as it counts), of a rule bus and of CloudFormation."""
+    """Quotas of IAM (without white space, as it counts), of SQS and of CloudFormation."""
 
     def size(document: object) -> int:
         longest = json.dumps(resolve(document)).replace("arn:aws:", "arn:aws-us-gov:").replace("us-east-1", "r" * 15)
@@ -260,10 +318,23 @@ def test_many_targets_stay_within_the_limits_of_aws(big: dict[str, Any]) -> None
         assert size(properties["PolicyDocument"]) <= 6_144
     for properties in of_type(big, "AWS::SQS::QueuePolicy").values():
         assert size(properties["PolicyDocument"]) <= 8_192
-    # Two for the notices; `notify` can be left out, and the quota be raised.
-    assert len(of_type(big, "AWS::Events::Rule")) <= 300 + 2
+    assert len(of_type(big, "AWS::Events::Rule")) == 4
     assert len(big["Resources"]) <= 500
     assert len(json.dumps(big)) <= 1_000_000
+
+
+@pytest.mark.parametrize("number", [500, 1_000])
+def test_a_thousand_targets_fit_or_are_a_clear_error(number: int) -> None:
+    """By what IAM holds, and not by their number."""
+    targets = [
+        {"repository": f"repository-{index % 20}", "cluster": "production1", "service": f"service-{index}", "roles": []}
+        for index in range(number)
+    ]
+    if number == 500:
+        assert len(synthesize(targets)["Resources"]) <= 500
+    else:
+        with pytest.raises(InvalidContext, match=r"targets: .* need \d+ IAM policies, but a role holds 11"):
+            synthesize(targets)
 
 
 def test_names_too_long_for_the_policies_are_a_clear_error() -> None:

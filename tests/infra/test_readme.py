@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aws_cdk import App, assertions
 
-from ecs_deploy.course import Outcome
-from ecs_deploy.errors import DeployError
-from ecs_deploy.home import Home
-from ecs_deploy.request import NewImage, _Reader, parse
+from ecs_deploy.core.decision import Outcome
+from ecs_deploy.core.environment import Environment
+from ecs_deploy.core.errors import Error
+from ecs_deploy.core.request import NewImage, _Reader, parse
+from ecs_deploy.core.task_definition import own_tags
 from infra.context import notify
 from infra.picture import BEGIN, END, NoPlaceForPicture, drawn_into, main, mermaid
 from infra.targets import Target
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
-HOME = Home("123456789012", "us-east-1")
+HERE = Environment("123456789012", "us-east-1")
 
-OUTCOMES = {"DEPLOYED", "SUPERSEDED", "DUPLICATE"}
+OUTCOMES = {"DEPLOYED", "SUPERSEDED", "UNCHANGED"}
 ERRORS = {
     "AccessDenied",
     "DeploymentFailed",
@@ -58,7 +59,7 @@ def blocks(language: str) -> list[str]:
 
 
 def mapped() -> Iterator[Path]:
-    """The files and folders on the map of the house."""
+    """The files and folders in the repository layout."""
     (tree,) = [block for block in blocks("text") if block.startswith("app.py ")]
     folder = ROOT
     for line in tree.splitlines():
@@ -116,49 +117,47 @@ def test_every_link_into_the_readme_points_to_a_headline() -> None:
 
 def test_the_ends_of_the_contract_are_those_of_the_code_and_of_the_readme() -> None:
     assert set(Outcome) >= OUTCOMES
-    assert {error.__name__ for error in DeployError.__subclasses__()} >= ERRORS
+    assert set(Error) >= ERRORS
 
 
-def test_every_outcome_and_every_error_is_told() -> None:
+def test_every_outcome_and_every_error_is_listed() -> None:
     assert table("outcome") == set(Outcome)
-    assert table("error") == {error.__name__ for error in DeployError.__subclasses__()}
+    assert table("error") == set(Error)
 
 
-def test_every_key_is_told() -> None:
+def test_every_key_is_listed() -> None:
     request, target = re.findall(r"^\| key \|.*\n\|[-|]+\n((?:\|.*\n)+)", README, re.MULTILINE)
     assert set(re.findall(r"^\| `(\w+)`", request, re.MULTILINE)) == _Reader.KEYS
     assert set(re.findall(r"^\| `(\w+)`", target, re.MULTILINE)) == {field.name for field in fields(Target)}
 
 
-def test_every_tag_on_a_revision_is_told() -> None:
-    written = re.findall(r'"(ecs-deploy:[a-z-]+)"', (ROOT / "lambda/ecs_deploy/marks.py").read_text())
-    assert written
-    assert table("tag") == set(written)
+def test_every_tag_on_a_revision_is_listed() -> None:
+    assert table("tag") == set(own_tags("production1/doorman", "request", "execution", "image"))
 
 
 def test_the_requests_of_the_examples_are_valid() -> None:
     texts = [*blocks("json"), *re.findall(r"--input '(\{.*?\})'", README)]
     documents = [json.loads(text) for text in texts]
-    requests = [each for each in documents if "image" in each and "outcome" not in each]
+    requests = [each for each in documents if "cluster" in each and "outcome" not in each]
     assert len(requests) >= 3
     for request in requests:
-        parse(request, HOME)
+        parse(request, HERE)
     (targets,) = [each for each in documents if isinstance(each, list)]
     assert len(parse_targets(targets)) == len(targets)
 
 
-def test_the_example_of_the_other_origins(tmp_path: Path) -> None:
+def test_the_example_of_the_other_triggers(tmp_path: Path) -> None:
     (code,) = blocks("python")
-    file = tmp_path / "origins.py"
+    file = tmp_path / "triggers.py"
     file.write_text(code)
-    stack = runpy.run_path(str(file))["Origins"](App(context=CDK_JSON["context"]))
+    stack = runpy.run_path(str(file))["Triggers"](App(context=CDK_JSON["context"]))
     template: dict[str, Any] = dict(assertions.Template.from_stack(stack).to_json())
     assert of_type(template, "AWS::Scheduler::Schedule")
     (release,) = of_type(template, "AWS::StepFunctions::StateMachine").values()
     assert "states:startExecution.sync:2" in json.dumps(release)
 
 
-def test_what_is_on_the_map_is_there() -> None:
+def test_what_is_in_the_layout_is_there() -> None:
     assert [path.relative_to(ROOT) for path in mapped() if not path.exists()] == []
     assert ROOT / "infra/workflow.py" in set(mapped())
 
@@ -171,9 +170,9 @@ def test_the_examples_of_events_are_as_their_schemas_say() -> None:
     for event in events:
         hold(event)
     (people,) = [example for example in examples if isinstance(example, list)]
-    told = notify(people)
-    assert told
-    assert (len(told.emails), len(told.urls), len(told.channels)) == (1, 1, 1)
+    listed = notify(people)
+    assert listed
+    assert (len(listed.emails), len(listed.urls), len(listed.channels)) == (1, 1, 1)
 
 
 def test_every_link_between_documents_points_to_a_headline() -> None:
@@ -191,7 +190,7 @@ def test_the_rule_for_another_registry_starts_what_can_be_deployed() -> None:
     assert not matches(rule["EventPattern"], event)
     foreign = {**event, "account": "999999999999"}
     assert matches(rule["EventPattern"], foreign)
-    request = parse(json.loads(render(rule["InputTransformer"], foreign)), HOME)
+    request = parse(json.loads(render(rule["InputTransformer"], foreign)), HERE)
     assert request.push
     assert isinstance(request.wanted, NewImage)
     assert str(request.wanted.image).startswith("999999999999.dkr.ecr.us-east-1.amazonaws.com/doorman:v")

@@ -14,11 +14,13 @@ from infra.workflow import FUNCTION_TIMEOUT, STEPS
 from tests.infra.synthesis import CDK_JSON, of_type, resolve, synthesize
 
 STATES = ["RegisterTaskDefinition", "UpdateService", "PollStability"]
+FUNCTIONS = [*STATES, "Dispatcher"]
+DISPATCHER = {"MACHINE": "{WorkflowMachine}", "DEAD_LETTERS": "{DispatchDeadLetters}"}
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_function(template: dict[str, Any], state: str) -> None:
-    function = resolve(of_type(template, "AWS::Lambda::Function")[f"{state}Function"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function(template: dict[str, Any], name: str) -> None:
+    function = resolve(of_type(template, "AWS::Lambda::Function")[f"{name}Function"])
     code = function.pop("Code")
     assert code["S3Key"].endswith(".zip")
     del function["Description"], function["Handler"]
@@ -27,28 +29,22 @@ def test_function(template: dict[str, Any], state: str) -> None:
         "Environment": {
             "Variables": {
                 "POWERTOOLS_LOG_LEVEL": "INFO",
-                **({"CLAIMS": "{ClaimsMachine}"} if state == "RegisterTaskDefinition" else {}),
+                "TABLE": "{Table}",
+                **(DISPATCHER if name == "Dispatcher" else {}),
             }
         },
-        "LoggingConfig": {"ApplicationLogLevel": "INFO", "LogFormat": "JSON", "LogGroup": f"{{{state}Logs}}"},
+        "LoggingConfig": {"ApplicationLogLevel": "INFO", "LogFormat": "JSON", "LogGroup": f"{{{name}Logs}}"},
         "MemorySize": 1769,
-        "Role": f"{{{state}Role.Arn}}",
+        "Role": f"{{{name}Role.Arn}}",
         "Runtime": "python3.14",
         "Timeout": 60,
         "TracingConfig": {"Mode": "Active"},
     }
 
 
-def test_sweep(template: dict[str, Any]) -> None:
-    function = resolve(of_type(template, "AWS::Lambda::Function")["SweepLookFunction"])
-    assert function["Environment"]["Variables"] == {"POWERTOOLS_LOG_LEVEL": "INFO", "MACHINE": "{WorkflowMachine}"}
-    assert function["Handler"] == "ecs_deploy.sweep.handler"
-    assert function["Timeout"] == 300
-
-
 def test_all_functions_are_of_one_asset(template: dict[str, Any]) -> None:
     functions = of_type(template, "AWS::Lambda::Function")
-    assert sorted(functions) == sorted([*(f"{state}Function" for state in STATES), "SweepLookFunction"])
+    assert sorted(functions) == sorted(f"{name}Function" for name in FUNCTIONS)
     assert len({json.dumps(function["Code"]) for function in functions.values()}) == 1
 
 
@@ -59,9 +55,12 @@ def test_lambda_lets_the_asked_log_level_through(level: LogLevel, application: s
         assert function["LoggingConfig"]["ApplicationLogLevel"] == application
 
 
-def test_the_handlers_are_there(template: dict[str, Any]) -> None:
-    handlers = {function["Handler"] for function in of_type(template, "AWS::Lambda::Function").values()}
-    assert handlers == {"ecs_deploy.sweep.handler", *(step.handler for step in STEPS)}
+def test_the_handlers_are_there() -> None:
+    target = {"repository": "doorman", "cluster": "production1", "service": "doorman", "parameter": "/doorman/image"}
+    functions = of_type(synthesize([target]), "AWS::Lambda::Function").values()
+    handlers = {function["Handler"] for function in functions}
+    modules = {"dispatcher", "write_parameter", *(step.module for step in STEPS)}
+    assert handlers == {f"ecs_deploy.handlers.{module}.handler" for module in modules}
     for handler in handlers:
         module, _, name = handler.rpartition(".")
         assert callable(getattr(importlib.import_module(module), name))
@@ -69,13 +68,32 @@ def test_the_handlers_are_there(template: dict[str, Any]) -> None:
 
 def test_every_log_ends(template: dict[str, Any]) -> None:
     groups = of_type(template, "AWS::Logs::LogGroup")
-    assert sorted(groups) == sorted([*(f"{state}Logs" for state in STATES), "SweepLookLogs", "WorkflowLogs"])
+    assert sorted(groups) == sorted(f"{name}Logs" for name in (*FUNCTIONS, "Workflow"))
     assert {group["RetentionInDays"] for group in groups.values()} == {90}
     assert groups["WorkflowLogs"]["LogGroupName"] == "/aws/vendedlogs/states/EcsDeploy"
 
 
-def test_nothing_stays_when_the_stack_goes(template: dict[str, Any]) -> None:
-    assert "Retain" not in {resource.get("DeletionPolicy") for resource in template["Resources"].values()}
+def test_the_table(template: dict[str, Any]) -> None:
+    assert list(of_type(template, "AWS::DynamoDB::Table").values()) == [
+        {
+            "AttributeDefinitions": [
+                {"AttributeName": "pk", "AttributeType": "S"},
+                {"AttributeName": "sk", "AttributeType": "S"},
+            ],
+            "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": [
+                {"AttributeName": "pk", "KeyType": "HASH"},
+                {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
+            "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+        }
+    ]
+
+
+@pytest.mark.parametrize("policy", ["DeletionPolicy", "UpdateReplacePolicy"])
+def test_the_table_alone_stays_when_the_stack_goes(template: dict[str, Any], policy: str) -> None:
+    kept = [each["Type"] for each in template["Resources"].values() if each.get(policy) == "Retain"]
+    assert kept == ["AWS::DynamoDB::Table"]
 
 
 def test_machine(template: dict[str, Any]) -> None:
@@ -102,33 +120,19 @@ def test_a_task_outlives_its_function(template: dict[str, Any]) -> None:
         assert FUNCTION_TIMEOUT < states[state]["TimeoutSeconds"] <= FUNCTION_TIMEOUT + 10
 
 
-def test_dead_letters(template: dict[str, Any]) -> None:
-    kept = {"MessageRetentionPeriod": 14 * 24 * 3600, "SqsManagedSseEnabled": True}
-    assert of_type(template, "AWS::SQS::Queue") == {"TriggersDeadLetters": kept, "NoticesDeadLetters": kept}
-    policy = of_type(template, "AWS::SQS::QueuePolicy")["TriggersDeadLettersPolicy"]
-    deny, allow = resolve(policy["PolicyDocument"])["Statement"]
-    assert deny["Effect"] == "Deny"
-    assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    assert allow == {
-        "Effect": "Allow",
-        "Action": "sqs:SendMessage",
-        "Principal": {"Service": "events.amazonaws.com"},
-        "Resource": "{TriggersDeadLetters.Arn}",
-        "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:events:us-east-1:123456789012:rule/EcsDeploy-*"}},
-    }
-
-
 def test_outputs(template: dict[str, Any]) -> None:
     assert {name: resolve(output["Value"]) for name, output in template["Outputs"].items()} == {
         "StateMachineArn": "{WorkflowMachine}",
         "RegisterTaskDefinitionFunction": "{RegisterTaskDefinitionFunction}",
         "UpdateServiceFunction": "{UpdateServiceFunction}",
         "PollStabilityFunction": "{PollStabilityFunction}",
-        "SweepFunction": "{SweepLookFunction}",
-        "DeadLetterQueueUrl": "{TriggersDeadLetters}",
+        "DispatcherFunction": "{DispatcherFunction}",
+        "TableName": "{Table}",
+        "QueueUrl": "{DispatchQueue}",
+        "DeadLetterQueueUrl": "{DispatchDeadLetters}",
         "DashboardName": "{Dashboard}",
-        "NoticesTopicArn": "{NoticesTopic}",
-        "NoticesDeadLetterQueueUrl": "{NoticesDeadLetters}",
+        "NotificationsTopicArn": "{NotificationsTopic}",
+        "NotificationsDeadLetterQueueUrl": "{NotificationsDeadLetters}",
     }
 
 

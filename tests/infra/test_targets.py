@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.context import InvalidContext, LogLevel, log_level
-from infra.targets import GREATEST_NUMBER, Target, parse
+from infra.targets import Target, parse
 
 GOOD: dict[str, Any] = {"cluster": "production1", "service": "doorman-service"}
 PUSHED: dict[str, Any] = {**GOOD, "repository": "doorman"}
@@ -21,10 +21,17 @@ def test_defaults() -> None:
 
 
 def test_everything() -> None:
-    said = {"tags": ["v*", "latest"], "timeout": 10, "rollback": False, "container": "web", "sweep": "2 days"}
+    said = {"tags": ["v*", "latest"], "timeout": 10, "rollback": False, "container": "web", "reconcile": "2 days"}
     (read,) = parse([{**PUSHED, **said}])
     assert read == Target(
-        "production1", "doorman-service", "doorman", ("v*", "latest"), 10, rollback=False, container="web", sweep=2880
+        "production1",
+        "doorman-service",
+        "doorman",
+        ("v*", "latest"),
+        10,
+        rollback=False,
+        container="web",
+        reconcile=2880,
     )
 
 
@@ -32,19 +39,20 @@ def test_everything() -> None:
     ("said", "minutes"),
     [
         ({}, 60),
-        ({"sweep": "1 hour"}, 60),
-        ({"sweep": "5 minutes"}, 5),
-        ({"sweep": "90 minutes"}, 90),
-        ({"sweep": "1 day"}, 1440),
-        ({"sweep": None}, None),
+        ({"reconcile": "1 hour"}, 60),
+        ({"reconcile": "5 minutes"}, 5),
+        ({"reconcile": "90 minutes"}, 90),
+        ({"reconcile": "1 day"}, 1440),
+        ({"reconcile": None}, None),
     ],
 )
-def test_the_rate_of_the_sweep(said: dict[str, Any], minutes: int | None) -> None:
-    assert [target.sweep for target in parse([PUSHED | said])] == [minutes]
+def test_the_rate_of_reconciling(said: dict[str, Any], minutes: int | None) -> None:
+    assert [target.reconcile for target in parse([PUSHED | said])] == [minutes]
 
 
-def test_what_no_push_deploys_is_not_swept() -> None:
-    assert [target.sweep for target in parse([GOOD, GOOD | {"service": "other", "sweep": None}])] == [None, None]
+def test_what_no_push_deploys_is_not_reconciled() -> None:
+    targets = parse([GOOD, GOOD | {"service": "other", "reconcile": None}])
+    assert [target.reconcile for target in targets] == [None, None]
 
 
 def test_the_text_of_a_list_is_a_list() -> None:
@@ -113,27 +121,24 @@ def test_possible_values(good: dict[str, Any]) -> None:
         ("roles", ["r" * 65]),
         ("roles", ["task", "task"]),
         ("roles", [1]),
-        ("sweep", "4 minutes"),
-        ("sweep", "0 hours"),
-        ("sweep", "1"),
-        ("sweep", "1 week"),
-        ("sweep", "1000 minutes"),
-        ("sweep", "rate(1 hour)"),
-        ("sweep", 60),
-        ("sweep", True),
+        ("reconcile", "4 minutes"),
+        ("reconcile", "0 hours"),
+        ("reconcile", "1"),
+        ("reconcile", "1 week"),
+        ("reconcile", "1000 minutes"),
+        ("reconcile", "rate(1 hour)"),
+        ("reconcile", 60),
+        ("reconcile", True),
         ("tags", []),
         ("tags", "v*"),
         ("tags", None),
         ("tags", [""]),
-        ("tags", ["v**"]),
         ("tags", ["v 1"]),
         ("tags", ['v"1']),
         ("tags", ["v[12]"]),
         ("tags", ["v" * 129]),
         ("tags", [1]),
         ("tags", ["v1", "v1"]),
-        ("tags", [f"{number}" * 100 for number in range(100, 120)]),
-        ("tags", [f"tag-of-some-length-{number}" for number in range(100)]),
         ("timeout", 9),
         ("timeout", 86_401),
         ("timeout", True),
@@ -164,9 +169,14 @@ def test_a_missing_key(key: str) -> None:
         parse([{other: value for other, value in GOOD.items() if other != key}])
 
 
-def test_tags_need_a_repository() -> None:
-    with pytest.raises(InvalidContext, match=r"targets\[0\]\.tags: has no meaning without repository"):
-        parse([GOOD | {"tags": ["v*"]}])
+@pytest.mark.parametrize("key", [{"tags": ["v*"]}, {"reconcile": "1 day"}])
+def test_what_needs_a_repository(key: dict[str, Any]) -> None:
+    with pytest.raises(InvalidContext, match=rf"targets\[0\]\.{next(iter(key))}: has no meaning without repository"):
+        parse([GOOD | key])
+
+
+def test_there_is_no_limit_to_their_number() -> None:
+    assert len(parse([GOOD | {"service": f"service-{number}"} for number in range(2_000)])) == 2_000
 
 
 def test_all_problems_at_once() -> None:
@@ -197,7 +207,6 @@ def test_a_target_is_listed_once(again: dict[str, Any]) -> None:
         ("", "not JSON"),
         ([], "is empty, so nothing could be deployed"),
         ("[]", "is empty, so nothing could be deployed"),
-        ([GOOD] * (GREATEST_NUMBER + 1), f"has {GREATEST_NUMBER + 1} entries"),
     ],
 )
 def test_what_is_no_list_of_targets(value: object, said: str) -> None:

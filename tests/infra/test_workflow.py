@@ -5,19 +5,39 @@ from __future__ import annotations
 import json
 import math
 import random
-from typing import TYPE_CHECKING, Any
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
-from infra.broken import LOOK, RETRY_LOOK, WHERE
+from ecs_deploy.core.codec import encode
+from ecs_deploy.core.decision import (
+    Decision,
+    Fail,
+    Outcome,
+    Register,
+    Succeed,
+    Turn,
+    Update,
+    Wait,
+    WaitForTurn,
+    as_answer,
+)
+from ecs_deploy.core.errors import Error
+from ecs_deploy.core.plan import Plan, Rollout
+from ecs_deploy.core.state import Base, Candidate, Phase
+from infra.fault import RETRY_DESCRIBE
 from infra.picture import mermaid
 from infra.targets import LONGEST_TIMEOUT
 from infra.workflow import (
     FUNCTION_TIMEOUT,
     LONGEST_EXECUTION,
-    NOTICE_TIMEOUT,
+    NOT_NOTIFIED,
+    NOTIFICATION_TIMEOUT,
     RETRY,
-    RETRY_NOTICE,
+    RETRY_NOTIFICATION,
+    ROUTES,
     STEPS,
     definition,
 )
@@ -30,8 +50,8 @@ if TYPE_CHECKING:
 WORKFLOW = definition()
 STATES: dict[str, dict[str, Any]] = WORKFLOW["States"]
 TASKS = {name: state for name, state in STATES.items() if state.get("Resource", "").endswith("lambda:invoke")}
-TELLING = {name: state for name, state in STATES.items() if state.get("Resource", "").endswith("events:putEvents")}
-EXECUTION = {
+NOTIFYING = {name: state for name, state in STATES.items() if state.get("Resource", "").endswith("events:putEvents")}
+EXECUTION: dict[str, Any] = {
     "Id": "arn:aws:states:us-east-1:123456789012:execution:Machine:one",
     "Name": "one",
     "StartTime": "2026-11-23T12:00:00.000Z",
@@ -82,6 +102,7 @@ def test_the_fields_are_those_of_jsonata_states() -> None:
         "Task": common | {"Resource", "Arguments", "TimeoutSeconds", "Retry", "Catch"},
         "Choice": {"Type", "Choices", "Default"},
         "Wait": common | {"Seconds"},
+        "Pass": {"Type", "Next"},
         "Succeed": {"Type", "Output"},
         "Fail": {"Type", "Error", "Cause"},
     }
@@ -106,14 +127,14 @@ def test_every_task_retries_and_catches(name: str) -> None:
     assert state["Retry"] == [RETRY]
     (catch,) = state["Catch"]
     assert catch["ErrorEquals"] == ["States.ALL"]
-    assert catch["Next"] == WHERE
+    assert catch["Next"] == "WhatNext"
     assert state["TimeoutSeconds"] > FUNCTION_TIMEOUT
     assert state["Arguments"]["FunctionName"] == f"${{{name}Function}}"
 
 
 def test_every_step_is_a_task() -> None:
     assert list(TASKS) == [step.state for step in STEPS]
-    assert {name for name, state in STATES.items() if state["Type"] == "Task"} == {*TASKS, *TELLING, LOOK}
+    assert {name for name, state in STATES.items() if state["Type"] == "Task"} == {*TASKS, *NOTIFYING, "Diagnose"}
 
 
 def delays(retry: dict[str, Any]) -> list[float]:
@@ -129,52 +150,49 @@ def waiting(retry: dict[str, Any]) -> float:
     return float(sum(delays(retry))) / 2
 
 
-def test_an_end_waits_for_its_notice_but_not_long() -> None:
-    assert waiting(RETRY_NOTICE) == 151.5
+def test_an_end_waits_for_its_notification_but_not_long() -> None:
+    assert waiting(RETRY_NOTIFICATION) == 151.5
 
 
 ANSWERS: dict[str, dict[str, Any]] = {
-    "TellStart": {"next": "update", "progress": {"revision": "arn:2"}, "notice": {"title": "a", "image": None}},
-    "TellSuccess": {"next": "succeed", "outcome": {"outcome": "DEPLOYED"}, "notice": {"leadTime": 1.5}},
-    "TellFailure": {"next": "fail", "failure": {"error": "E", "cause": {}}, "notice": {"reasons": []}},
+    "NotifyStart": {"next": "announce", "plan": {}, "rollout": {}, "notification": {"title": "a", "image": None}},
+    "NotifySuccess": {"next": "succeed", "outcome": {"outcome": "DEPLOYED"}, "notification": {"leadTime": 1.5}},
+    "NotifyFailure": {"next": "fail", "failure": {"error": "E", "cause": {}}, "notification": {"reasons": []}},
 }
-FOLLOWING = {"TellStart": "UpdateService", "TellSuccess": "Succeeded", "TellFailure": "Failed"}
+FOLLOWING = {"NotifyStart": "UpdateService", "NotifySuccess": "Succeeded", "NotifyFailure": "Failed"}
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_a_notice_is_sent_as_the_function_made_it_and_stands_in_nobodys_way(name: str) -> None:
-    state, answer = TELLING[name], ANSWERS[name]
+def test_a_notification_is_sent_as_the_function_made_it_and_stands_in_nobodys_way(name: str) -> None:
+    state, answer = NOTIFYING[name], ANSWERS[name]
     assert state["Resource"] == "arn:${Partition}:states:::events:putEvents"
-    assert state["TimeoutSeconds"] == NOTICE_TIMEOUT
-    assert state["Retry"] == [RETRY_NOTICE]
+    assert state["TimeoutSeconds"] == NOTIFICATION_TIMEOUT
+    assert state["Retry"] == [RETRY_NOTIFICATION]
     (catch,) = state["Catch"]
-    assert (catch["ErrorEquals"], catch["Next"]) == (["States.ALL"], "NotTold")
-    choices = STATES["NotTold"]["Choices"]
-    arguments, output, caught, *chosen = evaluate(
+    arguments, output, caught = evaluate(
         (state["Arguments"], {"input": answer}),
         (state["Output"], {"input": answer}),
         (catch["Output"], {"input": answer}),
-        *((choice["Condition"], {"input": answer}) for choice in choices),
     )
-    detail_type = STARTED if name == "TellStart" else OUTCOME
-    assert arguments == {"Entries": [{"Source": "ecs-deploy", "DetailType": detail_type, "Detail": answer["notice"]}]}
-    assert output == (answer["outcome"] if name == "TellSuccess" else answer)
-    assert caught == answer
-    ways = [choice["Next"] for choice, holds in zip(choices, chosen, strict=True) if holds]
-    assert [state["Next"], *(ways or [STATES["NotTold"]["Default"]])] == [FOLLOWING[name]] * 2
+    detail_type = STARTED if name == "NotifyStart" else OUTCOME
+    assert arguments == {
+        "Entries": [{"Source": "ecs-deploy", "DetailType": detail_type, "Detail": answer["notification"]}]
+    }
+    assert output == caught == (answer["outcome"] if name == "NotifySuccess" else answer)
+    # Whether it was sent changes nothing but the state in between, which only an alarm looks for.
+    assert catch["ErrorEquals"] == ["States.ALL"]
+    assert catch["Next"] in NOT_NOTIFIED
+    assert STATES[catch["Next"]] == {"Type": "Pass", "Next": FOLLOWING[name]}
+    assert state["Next"] == FOLLOWING[name]
+
+
+def test_each_notification_has_a_state_of_its_own_for_where_it_is_not_sent() -> None:
+    assert set(NOTIFYING) == set(ANSWERS)
+    assert sorted(state["Catch"][0]["Next"] for state in NOTIFYING.values()) == sorted(NOT_NOTIFIED)
 
 
 def test_the_longest_rollout_and_its_return_fit_into_one_execution() -> None:
     assert WORKFLOW["TimeoutSeconds"] == LONGEST_EXECUTION >= 2 * LONGEST_TIMEOUT
-
-
-def test_there_is_a_state_for_each_notice() -> None:
-    assert set(TELLING) == set(ANSWERS)
-
-
-def test_a_success_that_could_not_be_told_has_its_output() -> None:
-    (choice,) = [each for each in STATES["NotTold"]["Choices"] if each["Next"] == "Succeeded"]
-    assert evaluate((choice["Output"], {"input": ANSWERS["TellSuccess"]})) == [{"outcome": "DEPLOYED"}]
 
 
 def test_retries_outlast_twenty_minutes() -> None:
@@ -199,7 +217,7 @@ REQUESTS: list[Any] = [
     False,
     {"image": "{% 1 + 1 %}", "list": ["{% $states.context %}"], "one": [1], "none": [], "null": None},
     "{% $error('evaluated') %}",
-    {"next": "succeed", "failure": {"error": "mine"}, "progress": {"revision": "mine"}},
+    {"next": "succeed", "failure": {"error": "mine"}, "plan": {"revision": "mine"}},
 ]
 
 
@@ -215,43 +233,107 @@ def test_the_first_function_gets_the_input_as_it_is() -> None:
     assert payloads == [
         {
             "request": request,
-            "anew": False,
-            "onto": None,
+            "resumed": None,
             "execution": {"id": EXECUTION["Id"], "name": "one", "startedAt": EXECUTION["StartTime"]},
             "attempt": 2,
+            "enteredAt": ENTERED_AT,
         }
         for request in REQUESTS
     ]
 
 
-def test_the_first_function_is_told_on_top_of_what_to_start_anew() -> None:
-    payload = STATES["RegisterTaskDefinition"]["Arguments"]["Payload"]
-    (given,) = evaluate((payload, {"input": {"next": "register", "onto": "arn:3"}, "context": CONTEXT}))
-    assert (given["request"], given["anew"], given["onto"]) == (EXECUTION["Input"], True, "arn:3")
+MINE = "arn:aws:ecs:us-east-1:123456789012:task-definition/doorman:2"
+BEFORE = "arn:aws:ecs:us-east-1:123456789012:task-definition/doorman:1"
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+PUSHED_AT = datetime(2026, 11, 23, 11, 59, tzinfo=UTC)
+PLAN = Plan(
+    candidate=Candidate(
+        EXECUTION["Id"], "event", NOON.replace(hour=11, minute=59), NOON, is_push=True, digest="sha256:1"
+    ),
+    cluster="production1",
+    service="doorman-service",
+    request={"cluster": "production1", "service": "doorman-service", "image": "doorman:v1", "timeout": 600},
+    containers=("web",),
+    image="doorman:v1",
+    revision=MINE,
+    base=Base(BEFORE),
+    replaced=BEFORE,
+    timeout=600,
+    rollback=True,
+)
+ROLLOUT = Rollout(Phase.DEPLOYING, MINE)
+DECISIONS: list[tuple[Decision, str]] = [
+    (WaitForTurn(Turn(("web",), "sha256:1", NOON), 5), "WaitForTurn"),
+    (Register(PLAN, ROLLOUT), "RegisterTaskDefinition"),
+    (Update(PLAN, ROLLOUT, announced=False), "NotifyStart"),
+    (Update(PLAN, ROLLOUT), "UpdateService"),
+    (Wait(PLAN, ROLLOUT, 5), "WaitForRollout"),
+    (Succeed({"outcome": Outcome.DEPLOYED}), "NotifySuccess"),
+    (Fail(Error.DEPLOYMENT_FAILED, {}), "NotifyFailure"),
+]
+CHOICES: list[dict[str, Any]] = STATES["WhatNext"]["Choices"]
+
+
+def chosen(answer: dict[str, Any]) -> tuple[str, Any]:
+    """The state that follows an answer, and its input."""
+    holds = evaluate(*((choice["Condition"], {"input": answer}) for choice in CHOICES))
+    for choice, held in zip(CHOICES, holds, strict=True):
+        if held:
+            (output,) = evaluate((choice.get("Output", "{% $states.input %}"), {"input": answer}))
+            return choice["Next"], output
+    return STATES["WhatNext"]["Default"], answer
+
+
+@pytest.mark.parametrize(("decision", "state"), DECISIONS)
+def test_every_decision_of_a_function_has_its_state(decision: Decision, state: str) -> None:
+    assert chosen(as_answer(decision))[0] == state
+
+
+def test_every_kind_of_decision_and_every_route_is_tried() -> None:
+    assert {type(decision) for decision, _ in DECISIONS} == set(get_args(Decision))
+    assert {state for _, state in DECISIONS} == {*ROUTES.values(), "NotifyFailure"} - {"Diagnose"}
+    assert [choice["Next"] for choice in CHOICES] == list(ROUTES.values())
+
+
+@pytest.mark.parametrize("unknown", ["fail", "wait", "Update", "", None, 1, ["update"]])
+def test_whatever_else_comes_next_is_the_failure(unknown: object) -> None:
+    assert chosen({"next": unknown})[0] == "NotifyFailure"
+
+
+def test_nothing_but_next_routes() -> None:
+    (only,) = (name for name, state in STATES.items() if state["Type"] == "Choice")
+    assert only == "WhatNext"
+    for choice in CHOICES:
+        assert re.fullmatch(r"\{% \$states\.input\.next = '\w+' %\}", choice["Condition"])
+        assert choice.keys() <= {"Condition", "Next", "Output"}
+
+
+def test_the_first_function_resumes_with_what_it_knows() -> None:
+    payload, waited = STATES["RegisterTaskDefinition"]["Arguments"]["Payload"], STATES["WaitForTurn"]
+    waits, registers = as_answer(DECISIONS[0][0]), as_answer(DECISIONS[1][0])
+    seconds, after_the_wait = evaluate((waited["Seconds"], {"input": waits}), (waited["Output"], {"input": waits}))
+    assert seconds == 5
+    assert after_the_wait == {"resumed": {"turn": waits["turn"]}}
+    assert chosen(registers)[1] == {"resumed": {"plan": registers["plan"], "rollout": registers["rollout"]}}
+    assert waited["Next"] == "RegisterTaskDefinition"
+    for given in (after_the_wait, chosen(registers)[1]):
+        (payloads,) = evaluate((payload, {"input": given, "context": CONTEXT}))
+        assert payloads == {
+            "request": EXECUTION["Input"],
+            "resumed": given["resumed"],
+            "execution": {"id": EXECUTION["Id"], "name": "one", "startedAt": EXECUTION["StartTime"]},
+            "attempt": 2,
+            "enteredAt": ENTERED_AT,
+        }
 
 
 @pytest.mark.parametrize("name", ["UpdateService", "PollStability"])
-def test_the_others_get_the_progress(name: str) -> None:
-    progress = {"revision": "arn:2", "replaced": "arn:1", "failure": None, "image": "{% 1 %}", "polls": 0, "seen": [1]}
-    states = {"input": {"next": "wait", "wait": 5, "progress": progress}, "context": CONTEXT}
+def test_the_others_get_the_plan_and_the_rollout(name: str) -> None:
+    plan = {"revision": "arn:2", "replaced": None, "image": "{% 1 %}", "containers": ["web"]}
+    rollout = {"polls": 0, "failure": None}
+    states = {"input": {"next": "update", "wait": 5, "plan": plan, "rollout": rollout}, "context": CONTEXT}
     payload = STATES[name]["Arguments"]["Payload"]
-    assert evaluate((payload, states)) == [{"progress": progress, "attempt": 2, "enteredAt": ENTERED_AT}]
-
-
-def test_what_a_function_says_comes_next() -> None:
-    choices = STATES["WhatNext"]["Choices"]
-    nexts: list[tuple[dict[str, Any], str]] = [
-        ({"next": "register", "onto": None}, "RegisterTaskDefinition"),
-        ({"next": "update", "notice": {"title": "started"}}, "TellStart"),
-        ({"next": "update"}, "UpdateService"),
-        ({"next": "wait"}, "WaitForRollout"),
-        ({"next": "succeed", "notice": {}}, "TellSuccess"),
-        ({"next": "fail", "notice": {}}, "TellFailure"),
-    ]
-    for answer, state in nexts:
-        holds = evaluate(*((choice["Condition"], {"input": answer}) for choice in choices))
-        ways = [choice["Next"] for choice, held in zip(choices, holds, strict=True) if held]
-        assert [*ways, STATES["WhatNext"]["Default"]][0] == state
+    assert evaluate((payload, states)) == [{"plan": plan, "rollout": rollout, "attempt": 2, "enteredAt": ENTERED_AT}]
 
 
 def test_the_wait_and_the_ends_say_what_the_function_said() -> None:
@@ -260,7 +342,7 @@ def test_the_wait_and_the_ends_say_what_the_function_said() -> None:
     payload, seconds, output, error, said = evaluate(
         (STATES["UpdateService"]["Output"], {"result": {"StatusCode": 200, "Payload": answer}}),
         (STATES["WaitForRollout"]["Seconds"], {"input": answer}),
-        (STATES["TellSuccess"]["Output"], {"input": answer}),
+        (STATES["NotifySuccess"]["Output"], {"input": answer}),
         (STATES["Failed"]["Error"], {"input": answer}),
         (STATES["Failed"]["Cause"], {"input": answer}),
     )
@@ -286,21 +368,11 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-PROGRESS = {
-    "execution": EXECUTION["Id"],
-    "cluster": "production1",
-    "service": "doorman-service",
-    "image": "doorman:v1",
-    "revision": "arn:aws:ecs:us-east-1:123456789012:task-definition/doorman:2",
-    "replaced": "arn:aws:ecs:us-east-1:123456789012:task-definition/doorman:1",
-    "requested_at": "2026-11-23T11:59:00.000Z",
-    "asked": {"cluster": "production1", "service": "doorman-service", "image": "doorman:v1", "timeout": 600},
-    "failure": None,
-}
+KNOWN = {"plan": encode(PLAN), "rollout": encode(ROLLOUT)}
 
 
 @pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize("known", [{}, {"progress": {}}, {"progress": PROGRESS}])
+@pytest.mark.parametrize("known", [{}, {"plan": {}}, KNOWN])
 def test_a_broken_deployer_says_so_in_the_same_shape(name: str, known: dict[str, Any]) -> None:
     output = STATES[name]["Catch"][0]["Output"]
     caught = evaluate(*((output, {"input": known, "errorOutput": error, "context": CONTEXT}) for error, _ in ERRORS))
@@ -309,54 +381,54 @@ def test_a_broken_deployer_says_so_in_the_same_shape(name: str, known: dict[str,
         *((STATES["Failed"]["Cause"], {"input": data}) for data in caught),
     )
     assert set(ends[: len(caught)]) == {"DeploymentFailed"}
-    revisions = known.get("progress", {}) if name != "RegisterTaskDefinition" else {}
+    planned = known.get("plan") if name != "RegisterTaskDefinition" else None
     for said, data, (_, reason) in zip(ends[len(caught) :], caught, ERRORS, strict=True):
         cause = json.loads(said)
         message = cause["message"]
         assert cause == {
             "message": message,
             "reasons": [reason],
-            "revision": revisions.get("revision"),
-            "replaced": revisions.get("replaced"),
+            "image": "doorman:v1" if planned else None,
+            "digest": "sha256:1" if planned else None,
+            "revision": MINE if planned else None,
+            "replaced": BEFORE if planned else None,
             "rolledBack": None,
         }
         assert name in message
         assert "not determined" in message
-        hold(as_event(OUTCOME, data["notice"]))
-        assert cause.items() <= data["notice"].items()
+        hold(as_event(OUTCOME, data["notification"]))
+        assert cause.items() <= data["notification"].items()
 
 
 def broken(name: str = "PollStability", request: Any = None, **more: Any) -> dict[str, Any]:
     """The output of a step that broke."""
     output = STATES[name]["Catch"][0]["Output"]
     context = {**CONTEXT, "Execution": {**EXECUTION, "Input": request}}
-    states = {"input": {"progress": PROGRESS}, "context": context, "errorOutput": {"Error": "KeyError"}, **more}
+    states = {"input": KNOWN, "context": context, "errorOutput": {"Error": "KeyError"}, **more}
     (caught,) = evaluate((output, states))
     assert isinstance(caught, dict)
     return caught
 
 
 @pytest.mark.parametrize(
-    ("request_", "way"),
+    ("request_", "state"),
     [
-        ({"cluster": "production1", "service": "doorman-service"}, LOOK),
-        ({"cluster": "{% $error() %}", "service": ""}, LOOK),
-        ({"cluster": "production1"}, "TellFailure"),
-        ({"cluster": "production1", "service": None}, "TellFailure"),
-        ({"cluster": ["production1"], "service": "doorman-service"}, "TellFailure"),
-        ([{"cluster": "production1", "service": "doorman-service"}], "TellFailure"),
-        (None, "TellFailure"),
+        ({"cluster": "production1", "service": "doorman-service"}, "Diagnose"),
+        ({"cluster": "{% $error() %}", "service": ""}, "Diagnose"),
+        ({"cluster": "production1"}, "NotifyFailure"),
+        ({"cluster": "production1", "service": None}, "NotifyFailure"),
+        ({"cluster": ["production1"], "service": "doorman-service"}, "NotifyFailure"),
+        ([{"cluster": "production1", "service": "doorman-service"}], "NotifyFailure"),
+        (None, "NotifyFailure"),
     ],
 )
-def test_only_a_service_that_the_request_names_is_looked_at(request_: Any, way: str) -> None:
-    caught = broken("RegisterTaskDefinition", request_, input=request_)
-    # Entered anew, the state has another input.
-    anew = broken("RegisterTaskDefinition", request_, input={"next": "register", "onto": None})
-    (choice,) = STATES[WHERE]["Choices"]
-    holds = evaluate(*((choice["Condition"], {"input": each}) for each in (caught, anew, broken())))
-    assert [choice["Next"] if held else STATES[WHERE]["Default"] for held in holds] == [way, way, LOOK]
-    if way == LOOK:
-        (arguments,) = evaluate((STATES[LOOK]["Arguments"], {"input": anew}))
+def test_only_a_service_that_the_request_names_is_described(request_: Any, state: str) -> None:
+    first = broken("RegisterTaskDefinition", request_, input=request_)
+    # Where it is resumed, the state has another input.
+    resumed = broken("RegisterTaskDefinition", request_, input={"resumed": KNOWN})
+    assert [chosen(each)[0] for each in (first, resumed, broken())] == [state, state, "Diagnose"]
+    if state == "Diagnose":
+        (arguments,) = evaluate((STATES[state]["Arguments"], {"input": resumed}))
         assert arguments == {"Cluster": request_["cluster"], "Services": [request_["service"]]}
 
 
@@ -366,80 +438,85 @@ def deployment(number: int, status: str = "PRIMARY", **more: Any) -> dict[str, A
     return {"Status": status, "TaskDefinition": revision, "RunningCount": 1, "DesiredCount": 2, **more}
 
 
-MINE = "on doorman:2, the revision of this execution"
-SEEN: list[tuple[dict[str, Any], str]] = [
+ON_MINE = "on doorman:2, the revision of this execution"
+DESCRIBED: list[tuple[dict[str, Any], str]] = [
     (
         {"Deployments": [deployment(2, RolloutState="IN_PROGRESS"), deployment(1, "ACTIVE", RolloutState="COMPLETED")]},
-        f"{MINE}: its rollout is IN_PROGRESS, 1 of 2 tasks run",
+        f"{ON_MINE}: its rollout is IN_PROGRESS, 1 of 2 tasks run",
     ),
     (
         {"Deployments": [deployment(1, RolloutState="COMPLETED", RunningCount=2)]},
-        f"on doorman:1, and not {MINE}: its rollout is COMPLETED, 2 of 2 tasks run",
+        f"on doorman:1, and not {ON_MINE}: its rollout is COMPLETED, 2 of 2 tasks run",
     ),
-    ({"Deployments": [deployment(2)]}, f"{MINE}: ECS tells no rollout state, 1 of 2 tasks run"),
+    ({"Deployments": [deployment(2)]}, f"{ON_MINE}: ECS gives no rollout state, 1 of 2 tasks run"),
     # Where ECS shifts traffic, and where the service was deleted.
-    ({"Deployments": [], **deployment(2, "ACTIVE")}, f"{MINE}: ECS tells no rollout state, 1 of 2 tasks run"),
+    ({"Deployments": [], **deployment(2, "ACTIVE")}, f"{ON_MINE}: ECS gives no rollout state, 1 of 2 tasks run"),
     (
         {"Deployments": None, **deployment(2, "INACTIVE", RunningCount=0, DesiredCount=None)},
-        f"INACTIVE, {MINE}: ECS tells no rollout state, 0 of ? tasks run",
+        f"INACTIVE, {ON_MINE}: ECS gives no rollout state, 0 of ? tasks run",
     ),
 ]
 
 
-@pytest.mark.parametrize(("service", "said"), SEEN)
+@pytest.mark.parametrize(("service", "said"), DESCRIBED)
 def test_what_breaks_says_what_the_service_was_left_in(service: dict[str, Any], said: str) -> None:
     caught = broken()
     result = {"Services": [{"Status": "ACTIVE", **service}], "Failures": []}
-    (told,) = evaluate((STATES[LOOK]["Output"], {"input": caught, "result": result}))
+    (output,) = evaluate((STATES["Diagnose"]["Output"], {"input": caught, "result": result}))
     message = (
         f"The deployer broke while following the rollout. The service is {said}. Nobody watches it any more. "
         "Look at the service's deployments in ECS, and at the log of the function PollStability."
     )
-    assert told == {
+    assert output == {
         "failure": {"error": "DeploymentFailed", "cause": {**caught["failure"]["cause"], "message": message}},
-        "notice": {**caught["notice"], "message": message},
+        "notification": {**caught["notification"], "message": message},
     }
-    hold(as_event(OUTCOME, told["notice"]))
+    hold(as_event(OUTCOME, output["notification"]))
 
 
 def test_a_first_step_that_breaks_does_not_know_its_revision() -> None:
-    caught = broken("RegisterTaskDefinition", PROGRESS["asked"])
+    caught = broken("RegisterTaskDefinition", PLAN.request)
     result = {"Services": [{"Status": "ACTIVE", "Deployments": [deployment(1, RolloutState="COMPLETED")]}]}
-    (told,) = evaluate((STATES[LOOK]["Output"], {"input": caught, "result": result}))
-    assert "The service is on doorman:1: its rollout is COMPLETED, 1 of 2 tasks run." in told["notice"]["message"]
+    (output,) = evaluate((STATES["Diagnose"]["Output"], {"input": caught, "result": result}))
+    assert (
+        "The service is on doorman:1: its rollout is COMPLETED, 1 of 2 tasks run." in output["notification"]["message"]
+    )
 
 
 @pytest.mark.parametrize("result", [{"Services": [], "Failures": [{"Reason": "MISSING"}]}, {}])
-def test_a_service_that_is_gone_is_told(result: dict[str, Any]) -> None:
-    (told,) = evaluate((STATES[LOOK]["Output"], {"input": broken(), "result": result}))
-    assert "The deployer broke while following the rollout. There is no such service. Look" in told["notice"]["message"]
+def test_a_service_that_is_gone_is_said(result: dict[str, Any]) -> None:
+    (output,) = evaluate((STATES["Diagnose"]["Output"], {"input": broken(), "result": result}))
+    assert (
+        "The deployer broke while following the rollout. There is no such service. Look"
+        in output["notification"]["message"]
+    )
 
 
 @pytest.mark.parametrize(("error", "reason"), ERRORS)
-def test_a_look_that_fails_says_why(error: dict[str, Any], reason: str) -> None:
-    look, caught = STATES[LOOK], broken()
-    assert look["Resource"] == "arn:${Partition}:states:::aws-sdk:ecs:describeServices"
-    assert look["Retry"] == [RETRY_LOOK]
-    assert waiting(RETRY_LOOK) == 3.5
-    (catch,) = look["Catch"]
-    assert (catch["ErrorEquals"], catch["Next"], look["Next"]) == (["States.ALL"], "TellFailure", "TellFailure")
-    (told,) = evaluate((catch["Output"], {"input": caught, "errorOutput": error}))
-    reasons = ["KeyError", f"the service could not be seen: {reason}"[:600]]
-    assert told == {
+def test_a_description_that_fails_says_why(error: dict[str, Any], reason: str) -> None:
+    diagnose, caught = STATES["Diagnose"], broken()
+    assert diagnose["Resource"] == "arn:${Partition}:states:::aws-sdk:ecs:describeServices"
+    assert diagnose["Retry"] == [RETRY_DESCRIBE]
+    assert waiting(RETRY_DESCRIBE) == 3.5
+    (catch,) = diagnose["Catch"]
+    assert (catch["ErrorEquals"], catch["Next"], diagnose["Next"]) == (["States.ALL"], "NotifyFailure", "NotifyFailure")
+    (output,) = evaluate((catch["Output"], {"input": caught, "errorOutput": error}))
+    reasons = ["KeyError", f"the service could not be described: {reason}"[:600]]
+    assert output == {
         "failure": {"error": "DeploymentFailed", "cause": {**caught["failure"]["cause"], "reasons": reasons}},
-        "notice": {**caught["notice"], "reasons": reasons},
+        "notification": {**caught["notification"], "reasons": reasons},
     }
-    assert "not determined" in told["notice"]["message"]
-    hold(as_event(OUTCOME, told["notice"]))
+    assert "not determined" in output["notification"]["message"]
+    hold(as_event(OUTCOME, output["notification"]))
 
 
-def test_the_notice_of_a_broken_deployer_says_of_what() -> None:
-    notice = broken()["notice"]
-    assert notice["title"] == "DeploymentFailed: doorman-service in production1"
-    assert notice["request"] == PROGRESS["asked"]
-    assert (notice["cluster"], notice["service"], notice["image"]) == ("production1", "doorman-service", "doorman:v1")
-    assert (notice["requestedAt"], notice["startedAt"]) == (PROGRESS["requested_at"], EXECUTION["StartTime"])
-    assert notice["seconds"] >= 0
+def test_the_notification_of_a_broken_deployer_says_of_what() -> None:
+    detail = broken()["notification"]
+    assert detail["title"] == "DeploymentFailed: doorman-service in production1"
+    assert detail["request"] == PLAN.request
+    assert (detail["cluster"], detail["service"], detail["image"]) == ("production1", "doorman-service", "doorman:v1")
+    assert (detail["requestedAt"], detail["startedAt"]) == ("2026-11-23T11:59:00.000Z", EXECUTION["StartTime"])
+    assert detail["seconds"] >= 0
 
 
 HOSTILE: list[Any] = [
@@ -453,8 +530,8 @@ HOSTILE: list[Any] = [
 def test_a_request_cannot_speak_for_a_broken_first_step(request_: Any) -> None:
     caught = broken("RegisterTaskDefinition", request_, input=request_)
     assert caught["failure"]["cause"]["revision"] is None
-    hold(as_event(OUTCOME, caught["notice"]))
-    assert len(json.dumps(caught["notice"])) < 10_000
+    hold(as_event(OUTCOME, caught["notification"]))
+    assert len(json.dumps(caught["notification"])) < 10_000
 
 
 def test_the_picture_shows_every_way() -> None:

@@ -89,7 +89,7 @@ def proxy(chaos: Chaos) -> Iterator[str]:
     def answer(call: Call) -> Answer | None:
         fate, delay = chaos.draw(call.action, json.loads(call.body))
         time.sleep(delay)
-        answered = None if fate in UNDONE else _forward(call, chaos.upstream)
+        answered = None if fate in UNDONE else forward(call, chaos.upstream)
         if fate in ERRORS:
             status, error = ERRORS[fate]
             return status, json.dumps(error).encode()
@@ -99,7 +99,8 @@ def proxy(chaos: Chaos) -> Iterator[str]:
         yield url
 
 
-def _forward(call: Call, upstream: str) -> Answer:
+def forward(call: Call, upstream: str) -> Answer:
+    """Pass a call on to where it was meant to go."""
     connection = http.client.HTTPConnection(upstream.partition("://")[2], timeout=60)
     try:
         headers = {name: value for name, value in call.headers.items() if name.lower() not in _HOP_BY_HOP}

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
-from tests.support.ecs_model import AwsError
+from tests.support.aws_error import AnswerLost, AwsError
 
 Answering = Callable[[str, dict[str, Any]], dict[str, Any]]
 
-_TIMES = {"createdAt", "startedAt", "stoppedAt"}
+_TIMES = {"createdAt", "imagePushedAt", "startedAt", "stoppedAt"}
 
 
 class Client:
@@ -50,8 +50,11 @@ class Client:
         return self
 
     def paginate(self, **body: Any) -> list[dict[str, Any]]:
-        page: dict[str, Any] = getattr(self, self._paged)(**body)
-        return [page]
+        size = {"maxResults": each["PageSize"]} if (each := body.pop("PaginationConfig", None)) else {}
+        pages = [getattr(self, self._paged)(**body, **size)]
+        while token := pages[-1].get("nextToken"):
+            pages.append(getattr(self, self._paged)(**body, **size, nextToken=token))
+        return pages
 
     def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:
         action = "".join(word.capitalize() for word in operation.split("_"))
@@ -60,10 +63,13 @@ class Client:
     def _call(self, action: str, body: dict[str, Any]) -> dict[str, Any]:
         try:
             return self._answering(action, body)
+        except AnswerLost as error:
+            raise ReadTimeoutError(endpoint_url="AWS") from error
         except AwsError as error:
             document = {
                 "Error": {"Code": error.code, "Message": error.message},
                 "ResponseMetadata": {"HTTPStatusCode": error.status},
+                **error.more,
             }
             raise ClientError(document, action) from error  # type: ignore[arg-type]
 

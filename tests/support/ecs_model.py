@@ -9,11 +9,14 @@ It keeps documents as they were sent, whatever is in them, and follows AWS's doc
 """
 
 import copy
+import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from tests.support.aws_error import AwsError
 from tests.support.clock import Clock, RealClock
+from tests.support.dynamodb_model import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,19 +26,9 @@ Document = dict[str, Any]
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
-CLAIMS = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:Claims"
+MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:EcsDeploy"
 _ECS_ARN = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
-WRITES = frozenset({"RegisterTaskDefinition", "UpdateService", "DeregisterTaskDefinition", "TagResource"})
-
-
-class AwsError(Exception):
-    """An error as AWS answers it."""
-
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(code, message, status)
-        self.code = code
-        self.message = message
-        self.status = status
+WRITES = frozenset({"RegisterTaskDefinition", "UpdateService", "DeregisterTaskDefinition"})
 
 
 @dataclass(frozen=True)
@@ -149,13 +142,17 @@ class EcsModel:
         self.services: dict[tuple[str, str], Service] = {}
         self.clusters = {"production1"}
         self.images: set[tuple[str, str]] = set()
-        self.installed = clock.now()
+        self.table = Table()
+        self.sent: list[Document] = []
+        self.before_update: dict[tuple[str, str], tuple[datetime, Document]] = {}
+        self.stale_seconds = 0.0
         self.parameters: dict[str, str] = {}
         self.pushed: dict[str, list[Document]] = {}
         self.behaviours: dict[str, Behaviour | Iterator[Behaviour]] = {}
         self.refused: set[str] = set()
         self.calls: list[tuple[str, Document]] = []
         self.executions: dict[str, str] = {}
+        self.statuses: dict[str, str] = {}
         self.before_call: Callable[[str, Document], None] = _nothing
         self.after_call: Callable[[str, Document], None] = _nothing
         self._deployments_made = 0
@@ -211,13 +208,13 @@ class EcsModel:
             "DescribeServiceDeployments": self._describe_service_deployments,
             "DescribeServiceRevisions": self._describe_service_revisions,
             "ListTaskDefinitions": self._list_task_definitions,
-            "TagResource": self._tag_resource,
             "DeregisterTaskDefinition": self._deregister_task_definition,
             "GetLogEvents": self._get_log_events,
             "StartExecution": self._start_execution,
             "DescribeExecution": self._describe_execution,
             "PutParameter": self._put_parameter,
-            "DescribeStateMachine": lambda _: {"creationDate": self.installed.timestamp()},
+            "SendMessage": self._send_message,
+            **dict.fromkeys(("GetItem", "Query", "TransactWriteItems"), lambda body: self.table.call(action, body)),
         }
         answer = handlers[action](body)
         self.after_call(action, body)
@@ -247,7 +244,21 @@ class EcsModel:
         if cluster not in self.clusters:
             raise AwsError("ClusterNotFoundException", "Cluster not found.")
         found = [self.services.get((cluster, name.rpartition("/")[2])) for name in body["services"]]
-        return {"services": [self._described(each) for each in found if each], "failures": []}
+        return {"services": [self._shown(each) for each in found if each], "failures": []}
+
+    def stale_view(self) -> Document | None:
+        """The only service as it was before its last update, while reads may still show that."""
+        for at, before in self.before_update.values():
+            if self.clock.now() < at + timedelta(seconds=60):
+                return copy.deepcopy(before)
+        return None
+
+    def _shown(self, service: Service) -> Document:
+        """The service as it is read, which may be as it was before the last update (eventual consistency)."""
+        at, before = self.before_update.get((service.cluster, service.name), (None, {}))
+        if at and self.clock.now() < at + timedelta(seconds=self.stale_seconds):
+            return before
+        return self._described(service)
 
     def _describe_task_definition(self, body: Document) -> Document:
         revision = self.revision(body["taskDefinition"])
@@ -276,7 +287,12 @@ class EcsModel:
         service = self.services.get((cluster, body["service"].rpartition("/")[2]))
         if service is None:
             raise AwsError("ServiceNotFoundException", "Service not found.")
-        arn = self.revision(body["taskDefinition"]).document["taskDefinitionArn"]
+        definition = self.revision(body["taskDefinition"]).document
+        if definition["status"] != "ACTIVE":
+            raise AwsError("ClientException", "TaskDefinition is inactive")
+        arn = definition["taskDefinitionArn"]
+        before = copy.deepcopy(self._described(service))
+        self.before_update[service.cluster, service.name] = self.clock.now(), before
         made = self.start_deployment(service, arn)
         if service.strategy != "ROLLING" and made not in service.shifts:
             service.shifts.append(made)
@@ -292,7 +308,13 @@ class EcsModel:
         version = image.get("imageDigest") or image["imageTag"]
         if (body["repositoryName"], version) not in self.images:
             raise AwsError("ImageNotFoundException", "The image does not exist within the repository.")
-        return {"imageDetails": [{"repositoryName": body["repositoryName"]}]}
+        digests = [
+            each["imageDigest"]
+            for each in self.pushed.get(body["repositoryName"], [])
+            if version in {each["imageDigest"], *each["imageTags"]}
+        ]
+        digest = digests[-1] if digests else f"sha256:{hashlib.sha256(version.encode()).hexdigest()}"
+        return {"imageDetails": [{"repositoryName": body["repositoryName"], "imageDigest": digest}]}
 
     def _page(self, body: Document, images: list[Document]) -> Document:
         """A page of images, shorter than those of AWS."""
@@ -405,12 +427,6 @@ class EcsModel:
         revision.document["status"] = "INACTIVE"
         return {"taskDefinition": revision.document}
 
-    def _tag_resource(self, body: Document) -> Document:
-        revision = self.revision(body["resourceArn"])
-        keys = {tag["key"] for tag in body["tags"]}
-        revision.tags[:] = [*(tag for tag in revision.tags if tag["key"] not in keys), *body["tags"]]
-        return {}
-
     def _get_log_events(self, body: Document) -> Document:
         task_id = body["logStreamName"].rpartition("/")[2]
         for service in self.services.values():
@@ -421,21 +437,27 @@ class EcsModel:
         raise AwsError("ResourceNotFoundException", "The specified log stream does not exist.")
 
     def _start_execution(self, body: Document) -> Document:
-        """An execution that ends at once, so its name is taken from then on, whatever the input."""
+        """An execution that nobody runs here; its name is taken from then on, whatever the input."""
         arn = f"{body['stateMachineArn'].replace(':stateMachine:', ':execution:')}:{body['name']}"
         if arn in self.executions:
             raise AwsError("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
         self.executions[arn] = body["input"]
         return {"executionArn": arn, "startDate": self.clock.now().timestamp()}
 
+    def _describe_execution(self, body: Document) -> Document:
+        arn = body["executionArn"]
+        if arn not in self.statuses:
+            raise AwsError("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
+        return {"executionArn": arn, "status": self.statuses[arn]}
+
+    def _send_message(self, body: Document) -> Document:
+        self.sent.append(body)
+        return {"MessageId": "1"}
+
     def _put_parameter(self, body: Document) -> Document:
         assert (body["Type"], body["Overwrite"]) == ("String", True)
         self.parameters[body["Name"]] = body["Value"]
         return {"Version": 1, "Tier": "Standard"}
-
-    def _describe_execution(self, body: Document) -> Document:
-        arn = body["executionArn"]
-        return {"executionArn": arn, "status": "SUCCEEDED", "input": self.executions[arn]}
 
     def start_deployment(self, service: Service, revision: str) -> Deployment:
         """Make `revision` PRIMARY: the same one again makes no new deployment."""

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
-from tests.support.ecs_model import AwsError, EcsModel
+from tests.support.aws_error import AwsError
+from tests.support.ecs_model import EcsModel
 
 
 class Call(NamedTuple):
@@ -67,7 +68,7 @@ def serve(model: EcsModel) -> Iterator[str]:
         try:
             return 200, json.dumps(model.call(call.action, json.loads(call.body))).encode()
         except AwsError as error:
-            return error.status, json.dumps({"__type": error.code, "message": error.message}).encode()
+            return error.status, json.dumps({"__type": error.code, "message": error.message, **error.more}).encode()
         except ConnectionAbortedError:
             # The answer is lost on the way: the caller sees a dropped connection.
             return None

@@ -48,10 +48,16 @@ def as_event(detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def hold_notices(answers: list[dict[str, Any]]) -> None:
-    """Hold the notices of an execution's answers: one when it starts to deploy, one when it ends, no other."""
+def hold_notifications(answers: list[dict[str, Any]]) -> None:
+    """Hold the notifications of an execution's answers: one when it starts to deploy, one when it ends, no other.
+
+    An execution may wait for its turn before it starts.
+    """
     *before, end = answers
-    hold(as_event(OUTCOME, end["notice"]))
-    assert [index for index, answer in enumerate(before) if "notice" in answer] == ([0] if before else [])
-    if before:
-        hold(as_event(STARTED, before[0]["notice"]))
+    hold(as_event(OUTCOME, end["notification"]))
+    begun = [answer for answer in before if answer["next"] != "wait_for_turn"]
+    notified = [answer for answer in before if "notification" in answer]
+    assert notified == begun[:1]
+    assert [answer for answer in before if answer["next"] == "announce"] == notified
+    for start in notified:
+        hold(as_event(STARTED, start["notification"]))

@@ -1,9 +1,10 @@
 """Several executions at once, call by call: every order in which their calls can fall, or a sample of the orders.
 
-A world is the model of ECS and the actors that change it: executions, which run the real handlers, and people. A move
-lets one actor make its next call to AWS, and may let the function crash right after it, the answer lost; the workflow
-then tries the step again, at once or a minute later. A handler cannot be stopped halfway and copied, so it is run anew
-for each move: the calls that it made already get the answers that they got.
+A world is the model of AWS and the actors that change it: executions, which run the real handlers, the dispatcher's
+messages, people, and calls that ECS applies late. A move lets one actor make its next call to AWS, and may let more
+happen to it: the function crashes right after it, the answer lost; a read shows the time before the last update; an
+update is applied later, when nobody waits for it any more. A handler cannot be stopped halfway and copied, so it is run
+anew for each move: the calls that it made already get the answers that they got.
 
 Worlds that are the same but for the way to them are explored once. That makes it possible to go through all schedules.
 """
@@ -13,24 +14,21 @@ import pickle
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
-from types import ModuleType
 from typing import Any, Self
 
-from ecs_deploy import poll_stability, register_task_definition, update_service
-from ecs_deploy.errors import AwsUnavailable
+from ecs_deploy.core.errors import AwsUnavailable
+from ecs_deploy.handlers import dispatcher
+from tests.support.aws_error import AnswerLost, AwsError
 from tests.support.clock import Clock
-from tests.support.ecs_model import ACCOUNT, REGION, WRITES, AwsError, EcsModel
-from tests.support.execution import Context, End
+from tests.support.ecs_model import WRITES, EcsModel
+from tests.support.workflow import Context, End, Task, arn_of, first_task, following
 
-MOST_WORLDS = 200_000
-LATER = timedelta(seconds=60)
-_STEPS: dict[str, ModuleType] = {
-    "register": register_task_definition,
-    "update": update_service,
-    "wait": poll_stability,
-}
+MOST_WORLDS = 400_000
+LATER = timedelta(seconds=120)
+FUNCTION_TIMEOUT = timedelta(seconds=60)
+IMMUTABLE = frozenset({"DescribeTaskDefinition", "DescribeImages"})
 
 
 class Paused(BaseException):
@@ -45,90 +43,169 @@ class Crashed(BaseException):
     """The function died after a call; nobody but the workflow hears of it."""
 
 
-class Crash(Enum):
-    """Whether the function dies after the call of this move, and when the workflow tries the step again."""
+class Fate(Enum):
+    """What happens with the call of a move."""
 
-    NO = "no crash"
-    TRIED_AGAIN_AT_ONCE = "crash, tried again at once"
-    TRIED_AGAIN_LATER = "crash, tried again later"
+    ANSWERED = "answered"
+    CRASH = "crash, tried again at once"
+    CRASH_LATER = "crash, tried again later"
+    STALE = "the read shows the time before"
+    LATE = "no answer, applied later"
+    DEATH = "the execution ends here"
+
+
+@dataclass
+class Budget:
+    """How often something may still go wrong in a world."""
+
+    crashes: int = 0
+    stale_reads: int = 0
+    late_calls: int = 0
+    deaths: int = 0
 
 
 @dataclass
 class Execution:
-    """An execution: its step, and what AWS has answered to the calls that the step has made."""
+    """An execution: its task, and what AWS has answered to the calls that the task has made."""
 
     name: str
     request: dict[str, Any]
-    crashes_left: int
-    started_at: str = ""
-    step: str = "register"
-    event: dict[str, Any] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
+    first: Task | None = None
+    task: Task | None = None
+    invocations: int = 0
     attempt: int = 0
     heard: list[Any] = field(default_factory=list)
     wants: str = ""
     wakes_at: datetime | None = None
     entered_at: str = ""
+    invoked_at: datetime | None = None
     end: End | None = None
 
     @property
     def is_over(self) -> bool:
         return self.end is not None
 
-    def crashes(self) -> list[Crash]:
+    @property
+    def is_queued(self) -> bool:
+        """Whether it waits until it asks for its turn again."""
+        return bool(self.wakes_at and self.task and "turn" in (self.task.event.get("resumed") or {}))
+
+    def fates(self, model: EcsModel) -> list[Fate]:
+        fates = [Fate.ANSWERED]
         # A crash after a read is one after the write before it, or after the first call of the step: nothing but time
         # has passed, and that passes with the moves of the others.
-        matters = self.wants == "" or self.wants in {*WRITES, "StartExecution"}
-        return list(Crash) if self.crashes_left and matters else [Crash.NO]
+        if self.budget.crashes and (self.wants == "" or self.wants in {*WRITES, "TransactWriteItems"}):
+            fates += [Fate.CRASH, Fate.CRASH_LATER]
+        if self.budget.stale_reads and self.wants == "DescribeServices" and model.stale_view():
+            fates.append(Fate.STALE)
+        if self.budget.late_calls and self.wants == "UpdateService":
+            fates.append(Fate.LATE)
+        # Before it is in the history, its push counts as missed.
+        if self.budget.deaths and self.task and (self.wants in WRITES or self.task.name != "register_task_definition"):
+            fates.append(Fate.DEATH)
+        return fates
 
-    def move(self, model: EcsModel, clock: Clock, crash: Crash) -> None:
+    def move(self, world: "World", fate: Fate) -> None:
         """Make the next call, and go on to where another one would be made."""
-        if self.wakes_at:
-            clock.time = max(clock.time, self.wakes_at)
-            self.wakes_at = None
-        if not self.heard and not self.attempt:
-            self.entered_at = clock.now().isoformat()
-        token = _script.set(_Script(model, clock, self.heard, crash))
+        clock = world.clock
+        task = self._task(clock)
+        if self.heard and self.invoked_at and clock.now() > self.invoked_at + FUNCTION_TIMEOUT:
+            self._try_again(clock, timedelta())
+            return
+        if not self.heard:
+            self._invoke(clock)
+        token = _script.set(_Script(world, self.heard, fate))
         try:
-            answer = _STEPS[self.step].handler(self._payload(clock), Context())
+            event = {**task.event, "attempt": self.attempt, "enteredAt": self.entered_at}
+            answer = task.module.handler(event, Context(aws_request_id=f"{self.name} {self.invocations}"))
         except Paused as paused:
             self.wants = paused.action
+            if fate is Fate.STALE:
+                self.budget.stale_reads -= 1
+            if fate is Fate.LATE:
+                self.budget.late_calls -= 1
         except Crashed:
-            self.crashes_left -= 1
-            self._try_again(clock, crash)
+            if fate is Fate.DEATH:
+                self.budget.deaths -= 1
+                self._over(world, End(error="States.Runtime", cause={}), "FAILED")
+                return
+            self.budget.crashes -= 1
+            self._try_again(clock, LATER if fate is Fate.CRASH_LATER else timedelta())
         except AwsUnavailable:
-            self._try_again(clock, Crash.TRIED_AGAIN_AT_ONCE)
+            self._try_again(clock, timedelta(seconds=min(2**self.attempt, 60)))
         else:
-            self._take(json.loads(json.dumps(answer)), clock)
+            self._take(json.loads(json.dumps(answer)), world)
         finally:
             _script.reset(token)
 
-    def _payload(self, clock: Clock) -> dict[str, Any]:
-        self.started_at = self.started_at or clock.now().isoformat().replace("+00:00", "Z")
-        identity = {
-            "id": f"arn:aws:states:{REGION}:{ACCOUNT}:execution:EcsDeploy:{self.name}",
-            "name": self.name,
-            "startedAt": self.started_at,
-        }
-        anew = "onto" in self.event
-        first = {"request": self.request, "execution": identity, "anew": anew} if self.step == "register" else {}
-        return {**first, **self.event, "attempt": self.attempt, "enteredAt": self.entered_at}
+    def _task(self, clock: Clock) -> Task:
+        """The task to go on with, once its time has come."""
+        if self.wakes_at:
+            clock.time = max(clock.time, self.wakes_at)
+            self.wakes_at = None
+        if self.task is None:
+            self.first = self.task = first_task(self.name, self.request, clock.now())
+        return self.task
 
-    def _try_again(self, clock: Clock, crash: Crash) -> None:
+    def _invoke(self, clock: Clock) -> None:
+        self.invocations += 1
+        self.invoked_at = clock.now()
+        if not self.attempt:
+            self.entered_at = clock.now().isoformat()
+
+    def _try_again(self, clock: Clock, after: timedelta) -> None:
         self.attempt += 1
+        assert self.attempt < 100, "the step is tried without end"
         self.heard, self.wants = [], ""
-        self.wakes_at = clock.now() + LATER if crash == Crash.TRIED_AGAIN_LATER else None
+        self.wakes_at = clock.now() + after if after else None
 
-    def _take(self, answer: dict[str, Any], clock: Clock) -> None:
+    def _take(self, answer: dict[str, Any], world: "World") -> None:
+        assert self.first is not None
         self.heard, self.wants, self.attempt = [], "", 0
-        match answer["next"]:
-            case "succeed":
-                self.end = End(output=answer["outcome"])
-            case "fail":
-                self.end = End(error=answer["failure"]["error"], cause=answer["failure"]["cause"])
-            case step:
-                self.step = step
-                self.event = {key: answer[key] for key in ("progress", "onto") if key in answer}
-                self.wakes_at = clock.now() + timedelta(seconds=answer["wait"]) if step == "wait" else None
+        task = following(self.first, answer)
+        if isinstance(task, End):
+            self._over(world, task, "FAILED" if task.error else "SUCCEEDED")
+            return
+        self.task = task
+        self.wakes_at = world.clock.now() + timedelta(seconds=task.wait) if task.wait else None
+
+    def _over(self, world: "World", end: End, status: str) -> None:
+        self.end = end
+        world.model.statuses[arn_of(self.name)] = status
+        outcome = (end.output or {}).get("outcome")
+        if status == "FAILED" or outcome == "SUPERSEDED":
+            detail = {"executionArn": arn_of(self.name), "status": status, "input": json.dumps(self.request)}
+            detail["output"] = json.dumps(end.output)
+            world.actors.append(Message({"source": "aws.states", "detail": detail}))
+
+
+@dataclass
+class Message:
+    """A message of the dispatcher's queue, which is handled at any moment; what it starts joins the actors."""
+
+    body: dict[str, Any]
+    is_over: bool = False
+
+    def fates(self, _model: EcsModel) -> list[Fate]:
+        return [Fate.ANSWERED]
+
+    def move(self, world: "World", _fate: Fate) -> None:
+        before = set(world.model.executions)
+        token = _script.set(_Script(world, [], None))
+        try:
+            record = {"messageId": "1", "body": json.dumps(self.body), "attributes": {"ApproximateReceiveCount": "1"}}
+            handler: Any = dispatcher.handler
+            answer = handler({"Records": [record]}, Context())
+        finally:
+            _script.reset(token)
+        assert answer == {"batchItemFailures": []}
+        assert world.model.sent == [], "the dispatcher broke"
+        self.is_over = True
+        for arn in sorted(set(world.model.executions) - before):
+            world.model.statuses[arn] = "RUNNING"
+            name = arn.rpartition(":")[2]
+            world.actors.append(Execution(name, json.loads(world.model.executions[arn])))
 
 
 @dataclass
@@ -136,23 +213,35 @@ class Person:
     """Somebody who points the service to a revision, at any moment."""
 
     revision: str
-    execution: Execution
     is_over: bool = False
-    came_during_a_deployment: bool = False
 
-    def crashes(self) -> list[Crash]:
-        return [Crash.NO]
+    def fates(self, _model: EcsModel) -> list[Fate]:
+        return [Fate.ANSWERED]
 
-    def move(self, model: EcsModel, _clock: Clock, _crash: Crash) -> None:
-        (service,) = model.services.values()
-        # Before that it may still be read as what is to be replaced.
-        self.came_during_a_deployment = self.execution.step != "register"
-        model.start_deployment(service, self.revision)
+    def move(self, world: "World", _fate: Fate) -> None:
+        (service,) = world.model.services.values()
+        world.model.start_deployment(service, self.revision)
         self.is_over = True
 
 
-Move = tuple[int, Crash]
-"""Which actor makes the next call, and whether it crashes then."""
+@dataclass
+class LateCall:
+    """An UpdateService that ECS applies at any moment, though nobody waits for it."""
+
+    body: dict[str, Any]
+    is_over: bool = False
+
+    def fates(self, _model: EcsModel) -> list[Fate]:
+        return [Fate.ANSWERED]
+
+    def move(self, world: "World", _fate: Fate) -> None:
+        world.model.call("UpdateService", self.body)
+        self.is_over = True
+
+
+Actor = Execution | Message | Person | LateCall
+Move = tuple[int, Fate]
+"""Which actor makes the next call, and what happens with it."""
 
 
 @dataclass
@@ -160,7 +249,7 @@ class World:
     """The model, its clock, and the actors."""
 
     model: EcsModel
-    actors: list[Execution | Person] = field(default_factory=list)
+    actors: list[Actor] = field(default_factory=list)
 
     @property
     def executions(self) -> list[Execution]:
@@ -172,14 +261,26 @@ class World:
         return self.model.clock
 
     def moves(self) -> list[Move]:
-        """What can happen next; nothing when every actor has come to its end."""
-        alive = ((number, each) for number, each in enumerate(self.actors) if not each.is_over)
-        return [(number, crash) for number, each in alive for crash in each.crashes()]
+        """What can happen next; nothing when every actor has come to its end.
+
+        Whoever asks for a turn again does so when the others sleep, or it would ask without end.
+        """
+        alive = [(number, each) for number, each in enumerate(self.actors) if not each.is_over]
+        moving = [pair for pair in alive if not (isinstance(pair[1], Execution) and pair[1].is_queued)] or alive
+        if all(isinstance(each, Execution) and each.wakes_at for _, each in moving):
+            moving = alive
+        first = min((_wakes_at(each) for _, each in alive), default=datetime.max.replace(tzinfo=UTC))
+        return [
+            (number, fate)
+            for number, each in moving
+            if not (isinstance(each, Execution) and each.is_queued) or _wakes_at(each) <= first
+            for fate in each.fates(self.model)
+        ]
 
     def make(self, move: Move) -> None:
         """Make a move."""
-        number, crash = move
-        self.actors[number].move(self.model, self.clock, crash)
+        number, fate = move
+        self.actors[number].move(self, fate)
 
     def frozen(self) -> bytes:
         """The world as it is now, to be thawed as often as it takes."""
@@ -192,17 +293,18 @@ class World:
 
     def key(self) -> str:
         """Equal for worlds whose futures are equal."""
-        # Only the sweep asks which deployment brought a revision in.
+        model = self.model
         revisions = [
-            (
-                each.document["containerDefinitions"],
-                each.document["registeredAt"],
-                [tag for tag in each.tags if tag["key"] != "ecs-deploy:deployment"],
-            )
-            for family in self.model.families.values()
+            (each.document["containerDefinitions"], each.document["registeredAt"], each.document["status"], each.tags)
+            for family in model.families.values()
             for each in family
         ]
-        return repr((self.clock.time, revisions, self.model.services, self.model.executions, self.actors))
+        return repr((self.clock.time, revisions, model.services, model.table.items, model.executions, self.actors))
+
+
+def _wakes_at(actor: Actor) -> datetime:
+    wakes_at = actor.wakes_at if isinstance(actor, Execution) else None
+    return wakes_at or datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -213,38 +315,52 @@ class Explored:
     schedules: int
 
 
-def explore(world: World, check: Callable[[World], None]) -> Explored:
-    """Go through every schedule; `check` gets each world in which all is over, and raises on a violation."""
-    seen: dict[str, int] = {}
+def explore(world: World, check: Callable[[World], None], switches: int | None = None) -> Explored:
+    """Go through every schedule; `check` gets each world in which all is over, and raises on a violation.
 
-    def schedules(world: World, before: list[Move]) -> int:
-        moves = world.moves()
+    With `switches`, only through those in which so many times, at most, one actor is kept waiting in the middle of a
+    step while others go on: most faults need few of them (https://www.microsoft.com/research/project/chess/).
+    """
+    seen: dict[tuple[str, int, int | None], int] = {}
+
+    def schedules(world: World, before: list[Move], last: int, left: int | None) -> int:
+        moves = [(move, _left(world, last, move, left)) for move in world.moves()]
         if not moves:
             with _telling(before):
                 check(world)
             return 1
-        key = world.key()
+        key = (world.key(), last if left is not None else 0, left)
         if key not in seen:
             assert len(seen) < MOST_WORLDS, "too many worlds to go through"
             frozen, count = world.frozen(), 0
-            for move in moves:
-                path, following = [*before, move], World.thawed(frozen)
+            for move, still_left in moves:
+                if still_left is not None and still_left < 0:
+                    continue
+                path, next_world = [*before, move], World.thawed(frozen)
                 with _telling(path):
-                    following.make(move)
-                count += schedules(following, path)
+                    next_world.make(move)
+                count += schedules(next_world, path, move[0], still_left)
             seen[key] = count
         return seen[key]
 
-    count = schedules(world, [])
+    count = schedules(world, [], 0, switches)
     return Explored(len(seen), count)
 
 
+def _left(world: World, last: int, move: Move, left: int | None) -> int | None:
+    """How many switches are left after a move."""
+    if left is None or move[0] == last:
+        return left
+    actor = world.actors[last]
+    return left - 1 if isinstance(actor, Execution) and actor.heard and not actor.is_over else left
+
+
 def walk(world: World, choices: Iterator[int]) -> None:
-    """Make the moves of one schedule to its end: each number chooses one of those that are possible, or the first."""
+    """Make the moves of one schedule to its end: each number chooses one of those that are possible."""
     before: list[Move] = []
     while moves := world.moves():
         assert len(before) < 5_000, "the executions do not end"
-        before.append(moves[next(choices, 0) % len(moves)])
+        before.append(moves[next(choices, len(before)) % len(moves)])
         with _telling(before):
             world.make(before[-1])
 
@@ -259,27 +375,27 @@ class _telling:  # noqa: N801 - reads as a statement
         """Nothing to do before."""
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, Exception):
-            error.add_note(f"schedule: {[(number, crash.value) for number, crash in self.moves]}")
+        if isinstance(error, Exception) and not getattr(error, "__notes__", None):
+            error.add_note(f"schedule: {[(number, fate.name) for number, fate in self.moves]}")
 
 
 class _Script:
-    """What the handler hears: the old answers, then one new one."""
+    """What the handler hears: the old answers, then one new one; all of them where there is no fate."""
 
-    def __init__(self, model: EcsModel, clock: Clock, heard: list[Any], crash: Crash) -> None:
-        self.model, self.clock, self.heard, self.crash = model, clock, heard, crash
+    def __init__(self, world: World, heard: list[Any], fate: Fate | None) -> None:
+        self.world, self.heard, self.fate = world, heard, fate
         self.next = 0
         self.called = False
 
     def call(self, action: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = self._replayed(lambda: self._call(action, body))
-        if isinstance(answer, AwsError):
+        if isinstance(answer, AwsError | AnswerLost):
             raise answer
         assert isinstance(answer, dict)
         return answer
 
     def now(self) -> datetime:
-        now = self._replayed(self.clock.now)
+        now = self._replayed(self.world.clock.now)
         assert isinstance(now, datetime)
         return now
 
@@ -289,20 +405,31 @@ class _Script:
         self.next += 1
         return self.heard[self.next - 1]
 
-    def _call(self, action: str, body: dict[str, Any]) -> dict[str, Any] | AwsError:
+    def _call(self, action: str, body: dict[str, Any]) -> Any:
+        # What never changes may be read at any time.
+        if self.fate is None or action in IMMUTABLE:
+            return self._answer(action, body)
         if self.called:
             raise Paused(action)
         self.called = True
-        try:
-            answer: dict[str, Any] | AwsError = self.model.call(action, body)
-        except AwsError as error:
-            answer = error
-        if self.crash != Crash.NO:
+        if self.fate is Fate.LATE:
+            self.world.actors.append(LateCall(body))
+            return AnswerLost()
+        if self.fate is Fate.STALE:
+            return {"services": [self.world.model.stale_view()], "failures": []}
+        answer = self._answer(action, body)
+        if self.fate in {Fate.CRASH, Fate.CRASH_LATER, Fate.DEATH}:
             raise Crashed
         return answer
 
+    def _answer(self, action: str, body: dict[str, Any]) -> Any:
+        try:
+            return self.world.model.call(action, body)
+        except AwsError as error:
+            return error
 
-# That of the execution whose move it is.
+
+# That of the actor whose move it is.
 _script: ContextVar[_Script] = ContextVar("script")
 
 

@@ -3,14 +3,19 @@
 ECS refills a bucket every second, and refuses what finds it empty:
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/request-throttling.html
 
-Of the others that the deployer asks, ECR tells no rate for DescribeImages, and a rate for GetLogEvents is only of
-interest where deployments fail: https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html
+Of the others that the deployer asks, ECR tells no rate for DescribeImages, a rate for GetLogEvents is only of interest
+where deployments fail, and the queue takes as many messages as there are:
+https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html
+
+DynamoDB counts units of a size and no requests. A new table on demand takes 12,000 units of reads and 4,000 of writes a
+second: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
+A consistent read of a state is one or two of them, and a transaction that writes a state and an entry less than 20.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tests.support.ecs_model import AwsError
+from tests.support.aws_error import AwsError
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,11 @@ SERVICE_READS = Quota(100, 20)
 CLUSTER_RESOURCE_READS = Quota(100, 20)
 SERVICE_DEPLOYMENT_READS = Quota(50, 20)
 SERVICE_REVISION_READS = Quota(50, 20)
-TAG_WRITES = Quota(20, 10)
 # In the smaller regions: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STARTED_EXECUTIONS = Quota(800, 150)
 EXECUTION_READS = Quota(250, 10)
+TABLE_READS = Quota(6_000, 6_000)
+TABLE_WRITES = Quota(200, 200)
 UNLIMITED = Quota(10**9, 10**9)
 
 # Actions with the same quota share its bucket.
@@ -50,9 +56,12 @@ CATEGORIES = {
     "DescribeTasks": ("cluster resource reads", CLUSTER_RESOURCE_READS),
     "DescribeServiceDeployments": ("service deployment reads", SERVICE_DEPLOYMENT_READS),
     "DescribeServiceRevisions": ("service revision reads", SERVICE_REVISION_READS),
-    "TagResource": ("tag writes", TAG_WRITES),
+    "GetItem": ("table reads", TABLE_READS),
+    "Query": ("table reads", TABLE_READS),
+    "TransactWriteItems": ("table writes", TABLE_WRITES),
     "DescribeImages": ("images", UNLIMITED),
     "GetLogEvents": ("logs", UNLIMITED),
+    "SendMessage": ("messages", UNLIMITED),
     "StartExecution": ("started executions", STARTED_EXECUTIONS),
     "DescribeExecution": ("execution reads", EXECUTION_READS),
 }

@@ -4,16 +4,25 @@ from collections.abc import Iterator
 
 import pytest
 
-from ecs_deploy import ecs, executions, shell
+from ecs_deploy.aws import dynamodb, ecr, ecs, stepfunctions
+from ecs_deploy.handlers import step
 from tests.support.clock import Clock
-from tests.support.ecs_model import CLAIMS, REGION, EcsModel
+from tests.support.dynamodb_model import TABLE
+from tests.support.ecs_model import MACHINE, REGION, EcsModel
 from tests.support.endpoint import serve
+
+
+@pytest.fixture(autouse=True)
+def _log_again() -> Iterator[None]:
+    """Some tests make the deployer quiet, which the next ones must not notice."""
+    yield
+    step.logger.setLevel("INFO")
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(shell, "now", clock.now)
+    monkeypatch.setattr(step, "now", clock.now)
     return clock
 
 
@@ -24,7 +33,9 @@ def model(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[EcsModel]:
         "AWS_ACCESS_KEY_ID": "none",
         "AWS_SECRET_ACCESS_KEY": "none",
         "AWS_DEFAULT_REGION": REGION,
-        "CLAIMS": CLAIMS,
+        "DEAD_LETTERS": "https://sqs/dead-letters",
+        "MACHINE": MACHINE,
+        "TABLE": TABLE,
     }.items():
         monkeypatch.setenv(name, value)
     with serve(model) as endpoint:
@@ -35,6 +46,5 @@ def model(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[EcsModel]:
 
 
 def _forget_clients() -> None:
-    ecs.connect.cache_clear()
-    ecs.connect_ecr.cache_clear()
-    executions.connect.cache_clear()
+    for service in (dynamodb, ecr, ecs, stepfunctions):
+        service.connect.cache_clear()

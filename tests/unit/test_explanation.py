@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_deploy.diagnosis import MOST_REASON_BYTES, Evidence, LogStream, diagnose, log_stream, private_values
-from ecs_deploy.service import Container, Event, Task
+from ecs_deploy.core.diagnosis import MOST_REASON_BYTES, LogStream, Observed, diagnose, log_stream, private_values
+from ecs_deploy.core.service import Container, Event, Task
 from tests.support.clock import Clock
 from tests.support.ecs_model import CANNOT_BE_PULLED, CRASHES, HANGS, OUT_OF_MEMORY, Behaviour, EcsModel, Service
-from tests.support.execution import execute
+from tests.support.workflow import execute
 
 REVISION = "arn:aws:ecs:eu-west-1:123456789012:task-definition/doorman:2"
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -38,7 +38,7 @@ def service(model: EcsModel) -> Service:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "told"),
+    ("behaviour", "texts"),
     [
         (CRASHES, ["exits on its start", "exit code 3", "no door to guard"]),
         (CANNOT_BE_PULLED, ["cannot be pulled: it is not there", "Push the image"]),
@@ -64,18 +64,18 @@ def service(model: EcsModel) -> Service:
     ],
 )
 def test_the_likely_cause_and_the_next_step(
-    model: EcsModel, service: Service, clock: Clock, behaviour: Behaviour, told: list[str]
+    model: EcsModel, service: Service, clock: Clock, behaviour: Behaviour, texts: list[str]
 ) -> None:
     model.behaviours[IMAGE] = behaviour
     end = execute(REQUEST, clock)
     assert end.cause
     whole = end.cause["message"] + " ".join(end.cause["reasons"])
-    for text in told:
+    for text in texts:
         assert text in whole
     assert end.cause["rolledBack"] is True
 
 
-def test_events_of_this_deployment_tell_what_tasks_do_not(model: EcsModel, service: Service, clock: Clock) -> None:
+def test_events_of_this_deployment_say_what_tasks_do_not(model: EcsModel, service: Service, clock: Clock) -> None:
     model.behaviours[IMAGE] = HANGS
     unable = "(service doorman-service) was unable to place a task because no container instance met all requirements."
     service.events = [
@@ -89,13 +89,13 @@ def test_events_of_this_deployment_tell_what_tasks_do_not(model: EcsModel, servi
     assert not any("old failure" in reason or "has started" in reason for reason in end.cause["reasons"])
 
 
-def test_values_of_the_environment_are_never_told(model: EcsModel, service: Service, clock: Clock) -> None:
+def test_values_of_the_environment_stay_private(model: EcsModel, service: Service, clock: Clock) -> None:
     model.behaviours[IMAGE] = Behaviour(5, 1, exit_code=1, log=(f"cannot open with {SECRET}, password=hunter2",))
     end = execute(REQUEST, clock)
-    told = str(end.cause) + str(end.answers)
-    assert "cannot open with ***" in told
-    assert SECRET not in told
-    assert "hunter2" not in told
+    handed_on = str(end.cause) + str(end.answers)
+    assert "cannot open with ***" in handed_on
+    assert SECRET not in handed_on
+    assert "hunter2" not in handed_on
 
 
 @pytest.mark.parametrize("action", ["ListTasks", "DescribeTasks", "GetLogEvents"])
@@ -119,7 +119,7 @@ def failed(number: int, reason: str, exit_code: int | None = None) -> Task:
 
 def test_equal_reasons_are_counted_the_most_frequent_first() -> None:
     tasks = [failed(1, "rare"), *[failed(n, f"task {n:032x} broke", 1) for n in range(2, 5)]]
-    explained = diagnose(Evidence("said", tuple(tasks), ()), REVISION, ())
+    explained = diagnose(Observed("said", tuple(tasks), ()), REVISION, ())
     assert explained.reasons[0].startswith("3 x stopped: EssentialContainerExited: task … broke")
     assert explained.reasons[1].startswith("1 x stopped")
 
@@ -127,7 +127,7 @@ def test_equal_reasons_are_counted_the_most_frequent_first() -> None:
 def test_tasks_that_others_stopped_and_other_revisions_tasks_are_no_reason() -> None:
     scaled_in = Task("t", REVISION, "STOPPED", "UNKNOWN", START, START, "ServiceSchedulerInitiated", "Scaling", ())
     other = Task("t", "td:1", "STOPPED", "UNKNOWN", START, START, "EssentialContainerExited", "x", ())
-    assert diagnose(Evidence("said", (scaled_in, other), ()), REVISION, ()).reasons == ("said",)
+    assert diagnose(Observed("said", (scaled_in, other), ()), REVISION, ()).reasons == ("said",)
 
 
 texts = st.text(max_size=900)
@@ -137,14 +137,14 @@ texts = st.text(max_size=900)
 def test_reasons_are_never_too_long(reasons: list[str], lines: list[str], said: str) -> None:
     tasks = tuple(failed(n, reason) for n, reason in enumerate(reasons))
     events = tuple(Event(START, f"failed: {reason}") for reason in reasons)
-    explained = diagnose(Evidence(said, tasks, events, tuple(lines)), REVISION, ())
+    explained = diagnose(Observed(said, tasks, events, tuple(lines)), REVISION, ())
     assert sum(len(reason.encode()) for reason in explained.reasons) <= MOST_REASON_BYTES
     assert explained.cause
 
 
 @given(st.text(min_size=4, max_size=40), texts)
 def test_no_private_value_is_left(private: str, around: str) -> None:
-    explained = diagnose(Evidence(f"{around}{private}{around}", (), ()), REVISION, (private,))
+    explained = diagnose(Observed(f"{around}{private}{around}", (), ()), REVISION, (private,))
     assert private in "*" * 99 or all(private not in reason.replace("***", "\0") for reason in explained.reasons)
 
 
@@ -158,8 +158,8 @@ def test_no_private_value_is_left(private: str, around: str) -> None:
         "eyJhbGciOiJIUzI1NiJ9.wJalrXUtnFEMI.sig",
     ],
 )
-def test_what_reads_like_a_credential_is_not_told(text: str) -> None:
-    explained = diagnose(Evidence(f"failed with {text} here", (), ()), REVISION, ())
+def test_what_reads_like_a_credential_is_redacted(text: str) -> None:
+    explained = diagnose(Observed(f"failed with {text} here", (), ()), REVISION, ())
     assert "wJalrXUtnFEMI" not in str(explained)
     assert "failed with" in str(explained)
 

@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ecs_deploy.task_definition import OWN_TAG_PREFIX, WRITTEN_BY_ECS
+from ecs_deploy.core.task_definition import OWN_TAG_PREFIX, WRITTEN_BY_ECS
 from tests.support.clock import Clock
 from tests.support.ecs_model import EcsModel
-from tests.support.execution import execute
+from tests.support.workflow import execute
 
 member_names = st.text(min_size=1, max_size=12) | st.sampled_from(
     ["ephemeralStorage", "runtimePlatform", "taskRoleArn", "volumes", "inferenceAccelerators", "futureMember", "cpu"]
@@ -61,6 +61,7 @@ def test_every_member_arrives(
         ],
     }
     model.services.clear()
+    model.table.items.clear()
     model.add_service("doorman-service", model.add_revision(before, tags))
     request = {"cluster": "production1", "service": "doorman-service", "image": "doorman:1.1.0"}
 

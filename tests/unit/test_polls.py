@@ -1,39 +1,49 @@
-"""What a deployment asks of ECS, and how soon it knows: the real handlers over the model, in virtual time."""
+"""What a deployment asks of AWS, and how soon it knows: the real handlers over the model, in virtual time."""
 
-import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from ecs_deploy.progress import Progress
-from ecs_deploy.service import Deployment, Service
-from ecs_deploy.wait import Rhythm, Stage
+from ecs_deploy.core.codec import decode
+from ecs_deploy.core.poll_schedule import PollSchedule, Stage
+from ecs_deploy.core.service import Deployment, Service
+from tests.support import dynamodb_model
+from tests.support.aws_error import AwsError
 from tests.support.clock import Clock
-from tests.support.ecs_model import AwsError, Behaviour, EcsModel
+from tests.support.doorman import (
+    NEW_IMAGE,
+    NEWER_IMAGE,
+    NEWER_REQUEST,
+    PROXY_REQUEST,
+    REQUEST,
+    add_doorman,
+    add_theirs,
+    state,
+)
+from tests.support.ecs_model import CRASHES, Behaviour, EcsModel
 from tests.support.ecs_model import Service as ModelService
-from tests.support.execution import End, execute
+from tests.support.workflow import End, execute, execute_together
 
-REQUEST: dict[str, Any] = {"cluster": "production1", "service": "doorman-service", "image": "doorman:2"}
-SECONDS = "ecs-deploy:seconds"
-# Besides the polls: the service, the revision, the new one, the update, the tag.
+# Besides the polls: the service twice, the revision, the new one, the update.
 MOST_OTHER_CALLS = 5
 
 
 @pytest.fixture
 def service(model: EcsModel) -> ModelService:
-    document = {"family": "doorman", "containerDefinitions": [{"name": "app", "image": "doorman:1"}]}
-    return model.add_service("doorman-service", model.add_revision(document))
+    return add_doorman(model)
 
 
 def deployed(model: EcsModel, clock: Clock, service: ModelService, name: str = "one") -> tuple[int, int, float]:
-    """Deploy; gives the calls, the polls among them, and how late the end was seen."""
+    """Deploy; gives the calls to ECS, the polls among them, and how late the end was noticed."""
     model.calls.clear()
     end = execute(REQUEST, clock, name=name)
     assert end.output
     assert end.output["outcome"] == "DEPLOYED"
     assert service.primary.completed
-    return len(model.calls), end.output["polls"], (clock.now() - service.primary.completed).total_seconds()
+    others = {*dynamodb_model.ACTIONS, "DescribeImages"}
+    calls = [action for action in model.called() if action not in others]
+    return len(calls), end.output["polls"], (clock.now() - service.primary.completed).total_seconds()
 
 
 @pytest.mark.parametrize(
@@ -51,7 +61,7 @@ def test_two_rollouts_that_peers_were_measured_on(
     most_lag: int,
     name: str,
 ) -> None:
-    model.behaviours["doorman:2"], service.drain = Behaviour(start=start), complete - start
+    model.behaviours[NEW_IMAGE], service.drain = Behaviour(start=start), complete - start
     calls, polls, lag = deployed(model, clock, service, name)
     assert calls <= most_calls
     assert calls - polls <= MOST_OTHER_CALLS
@@ -61,77 +71,99 @@ def test_two_rollouts_that_peers_were_measured_on(
 def test_the_second_deployment_knows_how_long_the_first_one_took(
     model: EcsModel, service: ModelService, clock: Clock
 ) -> None:
-    model.behaviours["doorman:2"], service.drain = Behaviour(start=150), 150
+    model.behaviours[NEW_IMAGE], service.drain = Behaviour(start=150), 150
     _, first, _ = deployed(model, clock, service, "one")
-    start, end = (int(part) for part in model.tags(service.primary.revision)[SECONDS].split("+"))
+    stable = state(clock).stable
+    assert stable
+    start, end = (int(part) for part in stable.took.split("+"))
     assert start == pytest.approx(150, abs=15)
     assert end == pytest.approx(150, abs=20)
     clock.advance(3600)
-    model.behaviours["doorman:2"], service.drain = Behaviour(start=165), 140
+    model.behaviours[NEW_IMAGE], service.drain = Behaviour(start=165), 140
     calls, second, lag = deployed(model, clock, service, "two")
     assert second <= 15 < first
     assert lag <= 10
     assert calls - second <= MOST_OTHER_CALLS
 
 
-def test_what_a_copied_or_a_failed_revision_took_is_not_believed(
+def schedules(end: End) -> list[PollSchedule]:
+    """What the waits of an execution went by, from its start on."""
+    return [decode(PollSchedule, each["rollout"]["schedule"]) for each in end.answers if "rollout" in each]
+
+
+def is_known(schedule: PollSchedule) -> bool:
+    return schedule.start + schedule.end > 0
+
+
+def test_what_somebody_else_has_brought_in_says_nothing_of_how_long_it_took(
     model: EcsModel, service: ModelService, clock: Clock
 ) -> None:
     deployed(model, clock, service)
-    ours = model.revision(service.primary.revision)
-    model.start_deployment(service, model.add_revision(ours.document, model.tags(service.primary.revision)))
+    model.start_deployment(service, add_theirs(model))
     clock.advance(600)
-    progress = rhythm_at_start(execute({**REQUEST, "timeout": 60}, clock, name="two"))
-    assert progress == Rhythm()
+    assert schedules(execute(REQUEST, clock, name="two"))[0] == PollSchedule()
 
 
-def test_a_rollback_is_not_waited_for_like_a_rollout(model: EcsModel, service: ModelService, clock: Clock) -> None:
+def test_a_failed_rollout_is_not_remembered(model: EcsModel, service: ModelService, clock: Clock) -> None:
+    deployed(model, clock, service)
+    before = state(clock).stable
+    model.behaviours[NEWER_IMAGE] = Behaviour(start=100, life=1, exit_code=1)
+    assert execute(NEWER_REQUEST, clock, name="two").error == "DeploymentFailed"
+    assert state(clock).stable == before
+    assert is_known(schedules(execute(REQUEST, clock, name="three"))[0])
+
+
+def test_the_polls_of_a_return_do_not_wait_for_what_a_rollout_took(
+    model: EcsModel, service: ModelService, clock: Clock
+) -> None:
     deployed(model, clock, service)
     clock.advance(600)
-    model.behaviours["doorman:3"] = Behaviour(start=2, life=1, exit_code=1)
-    end = execute({**REQUEST, "image": "doorman:3"}, clock, name="two")
+    model.behaviours[NEWER_IMAGE] = CRASHES
+    end = execute(NEWER_REQUEST, clock, name="two")
     assert end.error == "DeploymentFailed"
-    rhythms = [each["progress"]["rhythm"] for each in end.answers if each["next"] == "wait"]
-    known = [each["start"] + each["end"] > 0 for each in rhythms]
+    known = [is_known(each) for each in schedules(end)]
     assert known == sorted(known, reverse=True)
     assert (known[0], known[-1]) == (True, False)
 
 
-def rhythm_at_start(end: End) -> Rhythm:
-    return Rhythm(**end.answers[0]["progress"]["rhythm"])
+def test_who_waits_for_its_turn_asks_ecs_nothing_and_the_table_ever_more_rarely(
+    model: EcsModel, service: ModelService, clock: Clock
+) -> None:
+    model.behaviours[NEW_IMAGE] = Behaviour(start=800)
+    owner, waits_for_it = {**REQUEST, "timeout": 900}, {**PROXY_REQUEST, "timeout": 900}
+    ends = execute_together({"owner": (0, owner), "waits": (10, waits_for_it)}, clock)
+    waits = [each["wait"] for each in ends["waits"].answers if each["next"] == "wait_for_turn"]
+    assert waits == sorted(waits)
+    assert (waits[0], waits[-1]) == (5, 60)
+    assert len(waits) <= 45
+    deployments = [each for each in ends.values() if each.output]
+    assert len(deployments) == 2
+    # Each has read the service at its start, before its update, and at its polls; the one that waited, once more.
+    polls = sum(each.output["polls"] for each in deployments if each.output)
+    assert model.called("DescribeServices").count("DescribeServices") == polls + 2 * 2 + 1
 
 
 def test_polls_that_aws_throttles_come_less_often_and_then_more_often_again(
     model: EcsModel, service: ModelService, clock: Clock
 ) -> None:
-    model.behaviours["doorman:2"] = Behaviour(start=300)
+    model.behaviours[NEW_IMAGE] = Behaviour(start=300)
     throttled = [8, 9, 10]
 
     def throttle(action: str, _body: dict[str, Any]) -> None:
-        looks = model.called("DescribeServices")
-        if action == "DescribeServices" and len(looks) in throttled:
+        if action == "DescribeServices" and len(model.called(action)) in throttled:
             raise AwsError("ThrottlingException", "Rate exceeded")
 
     model.before_call = throttle
     end = execute(REQUEST, clock)
     assert end.output
-    paces = [each["progress"]["rhythm"]["pace"] for each in end.answers if each["next"] == "wait"]
-    assert max(paces) == 2
-    assert paces.index(2) > 0
-    assert paces[-1] == 1
-    waits = [each["wait"] for each in end.answers if each["next"] == "wait"]
-    slow = paces.index(2)
+    waiting = [each for each in end.answers if each["next"] == "wait_for_rollout"]
+    backoffs = [each["rollout"]["schedule"]["backoff"] for each in waiting]
+    assert max(backoffs) == 2
+    assert backoffs.index(2) > 0
+    assert backoffs[-1] == 1
+    waits = [each["wait"] for each in waiting]
+    slow = backoffs.index(2)
     assert waits[slow] > 1.5 * waits[slow - 1]
-
-
-def test_progress_keeps_its_rhythm_on_its_way_through_the_states(
-    model: EcsModel, service: ModelService, clock: Clock
-) -> None:
-    end = execute(REQUEST, clock)
-    progress = Progress.from_json(end.answers[1]["progress"])
-    assert progress.rhythm == Rhythm(looked=0)
-    kept = dataclasses.replace(progress, rhythm=Rhythm(40, 60, 12.5, 6.5, None, 2))
-    assert Progress.from_json(kept.as_json()) == kept
 
 
 def service_of(*deployments: tuple[str, int, int], strategy: str = "ROLLING") -> Service:

@@ -1,4 +1,4 @@
-"""What a task definition holds stays in the function: a canary in every member, looked for in all that is told."""
+"""What a task definition holds stays in the function: a canary in every member, looked for in all that leaves it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, ServiceModel, Shape, StringShape, StructureShape
 
-from ecs_deploy import shell
+from ecs_deploy.handlers import step
 from tests.support.ecs_model import REGISTRY, Behaviour, EcsModel, Service
-from tests.support.execution import End, execute
+from tests.support.workflow import End, execute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ CANARY = "canary"
 NEW_IMAGE = f"{REGISTRY}/doorman:1.1.0"
 REQUEST: dict[str, Any] = {"cluster": "production1", "service": "doorman-service", "image": NEW_IMAGE}
 # A person has to see which family, container and image is meant, and which log could not be read.
-TOLD = {
+PUBLIC = {
     "RegisterTaskDefinitionRequest": {"family": "doorman"},
     "ContainerDefinition": {"name": "app", "image": f"{REGISTRY}/doorman:1.0.0"},
 }
@@ -38,8 +38,8 @@ def full(shape: Shape) -> Any:
     """A document with every member of a shape, and a canary in every text and every key of a map."""
     match shape:
         case StructureShape():
-            told = TOLD.get(shape.name, {})
-            return {key: full(member) for key, member in shape.members.items()} | told
+            public = PUBLIC.get(shape.name, {})
+            return {key: full(member) for key, member in shape.members.items()} | public
         case ListShape():
             return [full(shape.member)]
         case MapShape():
@@ -69,20 +69,24 @@ def service(model: EcsModel) -> Service:
 @pytest.fixture
 def log() -> Iterator[StringIO]:
     """What the functions log, at the level that logs most."""
-    level, log = shell.logger.log_level, StringIO()
-    shell.logger.setLevel("DEBUG")
-    handler = cast("StreamHandler[Any]", shell.logger.registered_handler)
+    level, log = step.logger.log_level, StringIO()
+    step.logger.setLevel("DEBUG")
+    handler = cast("StreamHandler[Any]", step.logger.registered_handler)
     before = handler.setStream(log)
     yield log
     handler.setStream(before)
-    shell.logger.setLevel(level)
+    step.logger.setLevel(level)
 
 
-def hold(end: End, log: StringIO) -> None:
-    """Neither the log, nor what the steps hand on (which the history holds), nor the notices, nor the end tell."""
+def hold(end: End, log: StringIO, model: EcsModel) -> None:
+    """Hold that neither the log, nor what the steps hand on, with the notifications, nor the end, nor the table has it.
+
+    What the steps hand on is in the execution's history, for whoever may read that.
+    """
     assert "The execution" in log.getvalue()
-    assert "notice" in end.answers[-1]
-    for text in (log.getvalue(), json.dumps(end.answers), json.dumps(end.cause), json.dumps(end.output)):
+    assert "notification" in end.answers[-1]
+    table = json.dumps(list(model.table.items.values()))
+    for text in (log.getvalue(), json.dumps(end.answers), json.dumps(end.cause), json.dumps(end.output), table):
         assert CANARY not in text
 
 
@@ -90,7 +94,8 @@ def test_a_deployment(model: EcsModel, service: Service, clock: Clock, log: Stri
     end = execute(REQUEST, clock)
     assert end.output
     assert end.output["outcome"] == "DEPLOYED"
-    hold(end, log)
+    assert len(model.table.items) == 2
+    hold(end, log, model)
 
 
 def test_one_that_fails(model: EcsModel, service: Service, clock: Clock, log: StringIO) -> None:
@@ -99,16 +104,28 @@ def test_one_that_fails(model: EcsModel, service: Service, clock: Clock, log: St
     assert end.cause
     assert end.cause["rolledBack"] is True
     assert "cannot log in as root with ***" in json.dumps(end.cause)
-    hold(end, log)
+    hold(end, log, model)
 
 
-@pytest.mark.parametrize("action", ["GetLogEvents", "DescribeTasks", "TagResource", "RegisterTaskDefinition"])
+@pytest.mark.parametrize(
+    "action", ["GetLogEvents", "DescribeTasks", "RegisterTaskDefinition", "DeregisterTaskDefinition"]
+)
 def test_one_that_is_refused(model: EcsModel, service: Service, clock: Clock, log: StringIO, action: str) -> None:
     model.behaviours[NEW_IMAGE] = CRASHES
     model.refused.add(action)
     end = execute(REQUEST, clock)
     assert end.cause
-    hold(end, log)
+    hold(end, log, model)
+
+
+def test_a_revert(model: EcsModel, service: Service, clock: Clock, log: StringIO) -> None:
+    assert execute(REQUEST, clock).output
+    clock.advance(60)
+    back = {"cluster": "production1", "service": "doorman-service", "revert": True}
+    end = execute(back, clock, name="back")
+    assert end.output
+    assert end.output["outcome"] == "DEPLOYED"
+    hold(end, log, model)
 
 
 @pytest.mark.parametrize(
@@ -119,4 +136,4 @@ def test_a_request_that_is_refused(
 ) -> None:
     end = execute({**REQUEST, **change}, clock)
     assert end.error in {"NoMatchingContainer", "ImageNotFound"}
-    hold(end, log)
+    hold(end, log, model)

@@ -1,15 +1,14 @@
 """Services whose deployments shift traffic (BLUE_GREEN, LINEAR, CANARY) end as those that roll do."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from ecs_deploy.marks import Marks
-from ecs_deploy.service import Service as Described
+from ecs_deploy.core.service import Service as Described
 from tests.support.clock import Clock
+from tests.support.doorman import die_in_update
 from tests.support.ecs_model import CRASHES, HANGS, EcsModel, Service
-from tests.support.execution import execute
+from tests.support.workflow import execute, execute_together
 
 REQUEST: dict[str, Any] = {
     "cluster": "production1",
@@ -36,6 +35,7 @@ def test_the_bake_time_is_awaited_and_comes_on_top_of_the_timeout(
     assert ":service-deployment/production1/doorman-service/" in end.output["deployment"]
     assert service.primary.revision == end.output["revision"]
     assert end.output["polls"] < 40
+    assert end.output["replaced"] != end.output["revision"]
 
 
 def test_a_second_deployment_is_not_taken_for_the_first(model: EcsModel, service: Service, clock: Clock) -> None:
@@ -88,22 +88,81 @@ def test_somebody_elses_deployment_is_respected(model: EcsModel, service: Servic
     assert service.primary.revision == theirs
 
 
-def test_a_push_that_comes_late_does_not_stay(model: EcsModel, service: Service, clock: Clock) -> None:
-    document = {"family": "doorman", "containerDefinitions": [{"name": "app", "image": "doorman:1.5"}]}
-    an_hour_ago = clock.now() - timedelta(hours=1)
-    marks = Marks("production1/doorman-service", "late", "late", an_hour_ago, an_hour_ago, service.primary.revision)
-    late = model.add_revision(document, marks.as_tags())
+def test_what_ran_before_is_somebodys_change_too_if_they_bring_it_back(
+    model: EcsModel, service: Service, clock: Clock
+) -> None:
+    before = service.primary.revision
 
-    def change(action: str, _body: dict[str, Any]) -> None:
-        if action == "UpdateService" and late not in {each.revision for each in service.shifts}:
-            service.shifts.append(model.start_deployment(service, late))
+    def bring_back(action: str, _body: dict[str, Any]) -> None:
+        if action == "UpdateService":
+            clock.advance(1)
+            service.shifts.append(model.start_deployment(service, before))
 
-    model.after_call = change
+    model.after_call = bring_back
+    end = execute(REQUEST, clock)
+    assert end.output
+    assert end.output["outcome"] == "SUPERSEDED"
+    assert service.primary.revision == before
+    assert model.called("UpdateService") == ["UpdateService"]
+
+
+def test_somebody_elses_change_before_the_update_runs_with_ours(
+    model: EcsModel, service: Service, clock: Clock
+) -> None:
+    containers = [{"name": "app", "image": "doorman:1"}, {"name": "proxy", "image": "envoy:theirs"}]
+    theirs = model.add_revision({"family": "doorman", "containerDefinitions": containers})
+
+    def change_once(action: str, _body: dict[str, Any]) -> None:
+        if action == "RegisterTaskDefinition" and not service.shifts:
+            service.shifts.append(model.start_deployment(service, theirs))
+
+    model.before_call = change_once
     end = execute(REQUEST, clock)
     assert end.output
     assert end.output["outcome"] == "DEPLOYED"
-    assert service.primary.revision == end.output["revision"]
-    assert model.called("UpdateService") == ["UpdateService"] * 2
+    runs = model.revision(service.primary.revision).document["containerDefinitions"]
+    assert [each["image"] for each in runs] == ["doorman:2", "envoy:theirs"]
+
+
+def test_a_newer_request_takes_over(model: EcsModel, service: Service, clock: Clock) -> None:
+    before = service.primary.revision
+    newer = {**REQUEST, "image": "doorman:3"}
+    ends = execute_together({"older": (0, REQUEST), "newer": (60, newer)}, clock)
+    assert ends["older"].output
+    assert ends["older"].output["outcome"] == "SUPERSEDED"
+    assert ends["newer"].output
+    assert ends["newer"].output["outcome"] == "DEPLOYED"
+    assert ends["newer"].output["replaced"] == before
+    assert service.primary.revision == ends["newer"].output["revision"]
+
+
+def test_a_call_of_an_execution_that_died_is_overtaken_if_it_is_applied_late(
+    model: EcsModel, service: Service, clock: Clock
+) -> None:
+    lost = die_in_update(model, clock, {**REQUEST, "image": "doorman:1.5"}, "older")
+
+    def apply_late(action: str, _body: dict[str, Any]) -> None:
+        if action == "UpdateService" and lost not in {each.revision for each in service.shifts}:
+            clock.advance(1)
+            service.shifts.append(model.start_deployment(service, lost))
+
+    model.after_call = apply_late
+    clock.advance(60)
+    end = execute(REQUEST, clock, name="newer")
+    assert end.output
+    assert end.output["outcome"] == "DEPLOYED"
+    assert service.primary.revision == end.output["revision"] != lost
+
+
+def test_a_revert_goes_to_the_revision_before(model: EcsModel, service: Service, clock: Clock) -> None:
+    before = service.primary.revision
+    execute(REQUEST, clock, name="one")
+    clock.advance(60)
+    back = {"cluster": "production1", "service": "doorman-service", "revert": True}
+    end = execute(back, clock, name="back")
+    assert end.output
+    assert end.output["outcome"] == "DEPLOYED"
+    assert service.primary.revision == before
 
 
 @pytest.mark.parametrize(

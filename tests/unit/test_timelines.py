@@ -1,7 +1,8 @@
 """Random timelines: whatever tasks and people do, the verdict is true.
 
 Never DEPLOYED unless the new revision is what runs and its rollout is complete; never a failure while it is; never
-said to be rolled back unless the revision before runs again.
+said to be rolled back unless the revision before runs again. A person's change stays, or runs with the new image. And
+the service is left to whoever comes next.
 """
 
 import itertools
@@ -12,12 +13,16 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from ecs_deploy.aws import dynamodb
+from ecs_deploy.core.state import Result
 from tests.support.clock import Clock
+from tests.support.doorman import KEY, NEW_IMAGE, OLD_IMAGE, REQUEST, add_doorman, add_theirs, images, state
 from tests.support.ecs_model import CANNOT_BE_PULLED, HANGS, Behaviour, EcsModel, Service
-from tests.support.execution import End, execute
+from tests.support.workflow import End, execute
 
-IMAGE = "doorman:2"
 LONGEST = 300
+# The first one, and a second one and a third where somebody was in the way; and the same for the return.
+MOST_UPDATES = 6
 behaviours = st.one_of(
     st.builds(Behaviour, start=st.floats(0, 200)),
     st.builds(Behaviour, start=st.floats(0, 30), life=st.floats(0.5, 60), exit_code=st.integers(1, 255)),
@@ -30,11 +35,10 @@ def scale(model: EcsModel, service: Service) -> None:
 
 
 def update(model: EcsModel, service: Service) -> None:
-    document = {"family": "doorman", "containerDefinitions": [{"name": "app", "image": "doorman:theirs"}]}
-    model.start_deployment(service, model.add_revision(document))
+    model.start_deployment(service, add_theirs(model, proxy=f"envoyproxy/envoy:{len(model.families['doorman'])}"))
 
 
-def revert(model: EcsModel, service: Service) -> None:
+def bring_back(model: EcsModel, service: Service) -> None:
     model.start_deployment(service, service.last_completed)
 
 
@@ -42,7 +46,8 @@ def delete(model: EcsModel, service: Service) -> None:
     service.extra = {"status": "DRAINING"}
 
 
-people = st.lists(st.tuples(st.floats(0, LONGEST), st.sampled_from([scale, update, revert, delete])), max_size=2)
+Change = Callable[[EcsModel, Service], None]
+people = st.lists(st.tuples(st.floats(0, LONGEST), st.sampled_from([scale, update, bring_back, delete])), max_size=2)
 
 
 @settings(
@@ -56,9 +61,11 @@ people = st.lists(st.tuples(st.floats(0, LONGEST), st.sampled_from([scale, updat
     desired=st.integers(0, 4),
     breaker=st.sampled_from([(False, False), (True, False), (True, True)]),
     people=people,
+    changes_begin_with=st.sampled_from(["DescribeTaskDefinition", "RegisterTaskDefinition", "UpdateService"]),
     drain=st.floats(0, 60),
     timeout=st.integers(10, LONGEST),
     rollback=st.booleans(),
+    stale_seconds=st.sampled_from([0, 0, 8, 45]),
 )
 def test_the_verdict_is_true(
     model: EcsModel,
@@ -67,45 +74,48 @@ def test_the_verdict_is_true(
     before: list[Behaviour],
     desired: int,
     breaker: tuple[bool, bool],
-    people: list[tuple[float, Callable[[EcsModel, Service], None]]],
+    people: list[tuple[float, Change]],
+    changes_begin_with: str,
     drain: float,
     timeout: int,
     rollback: bool,
+    stale_seconds: float,
 ) -> None:
-    model.services.clear()
-    model.families.clear()
-    model.calls.clear()
+    for each in (model.services, model.families, model.calls, model.table.items, model.before_update):
+        each.clear()
+    model.stale_seconds = stale_seconds
     clock.advance(1)
-    document = {"family": "doorman", "containerDefinitions": [{"name": "app", "image": "doorman:1"}]}
-    service = model.add_service(
-        "doorman-service",
-        model.add_revision(document),
-        desired=desired,
-        breaker=breaker[0],
-        breaker_rolls_back=breaker[1],
-        drain=drain,
-    )
-    model.behaviours = {IMAGE: itertools.cycle(tasks)}
+    model.behaviours = {NEW_IMAGE: itertools.cycle(tasks)}
     if before:
-        model.behaviours["doorman:1"] = before[0]
-    started = clock.now()
+        model.behaviours[OLD_IMAGE] = before[0]
+    service = add_doorman(model, desired=desired, breaker=breaker[0], breaker_rolls_back=breaker[1], drain=drain)
+    started, runs_proxy = clock.now(), images(model, service.primary.revision)[2]
     pending = sorted(people, key=lambda each: each[0])
 
-    def meanwhile(action: str, _body: dict[str, Any]) -> None:
-        while (
-            pending and (clock.now() - started).total_seconds() >= pending[0][0] and "UpdateService" in model.called()
-        ):
-            pending.pop(0)[1](model, service)
+    def meanwhile(_action: str, _body: dict[str, Any]) -> None:
+        nonlocal runs_proxy
+        elapsed = (clock.now() - started).total_seconds()
+        while pending and elapsed >= pending[0][0] and changes_begin_with in model.called():
+            change = pending.pop(0)[1]
+            change(model, service)
+            # No two deployments are made in the same moment.
+            clock.advance(0.01)
+            if change in {update, bring_back}:
+                runs_proxy = images(model, service.primary.revision)[2]
 
     model.before_call = meanwhile
-    request = {"cluster": "production1", "service": "doorman-service", "image": IMAGE}
-    end = execute({**request, "timeout": timeout, "rollback": rollback}, clock)
+    end = execute({**REQUEST, "timeout": timeout, "rollback": rollback}, clock)
     model.before_call = lambda _action, _body: None
     event(end.error or str(end.output and end.output["outcome"]))
-    check(end, service, model, rollback=rollback)
+    check(end, service)
+    check_table(end, clock)
+    if end.output and not service.breaker_rolls_back:
+        # Where ECS returns by itself, it may undo theirs.
+        assert images(model, service.primary.revision)[2] == runs_proxy
+    assert len(model.called("UpdateService")) <= (MOST_UPDATES if people else 1 + rollback)
 
 
-def check(end: End, service: Service, model: EcsModel, *, rollback: bool) -> None:
+def check(end: End, service: Service) -> None:
     runs = service.primary.revision
     complete = service.primary.rollout_state == "COMPLETED"
     if end.output:
@@ -123,10 +133,14 @@ def check(end: End, service: Service, model: EcsModel, *, rollback: bool) -> Non
         if end.cause["rolledBack"]:
             assert (runs, complete) == (end.cause["replaced"], True)
         assert end.cause["reasons"] or gone
-    updates = model.called("UpdateService")
-    # What a person did in the very moment of the update is given back.
-    gave_back = bool(end.output and end.output["outcome"] == "SUPERSEDED")
-    assert len(updates) <= 1 + rollback + gave_back
+
+
+def check_table(end: End, clock: Clock) -> None:
+    assert state(clock).owner is None
+    entry, *others = dynamodb.read_history(KEY)
+    assert not others
+    ends = {"DEPLOYED": Result.DEPLOYED, "SUPERSEDED": Result.DISPLACED}
+    assert entry.result is (ends[end.output["outcome"]] if end.output else Result.FAILED)
 
 
 def test_the_model_is_right_about_a_rollout_that_works(model: EcsModel, clock: Clock) -> None:
@@ -136,14 +150,14 @@ def test_the_model_is_right_about_a_rollout_that_works(model: EcsModel, clock: C
     model.behaviours["a:2"] = Behaviour(start=20)
     document["containerDefinitions"][0]["image"] = "a:2"  # type: ignore[index]
     model.start_deployment(service, model.add_revision(document))
-    seen = []
+    shown = []
     for _ in range(8):
         clock.advance(5)
         described = model.call("DescribeServices", {"cluster": "production1", "services": ["s"]})["services"][0]
-        seen.append([(each["runningCount"], each["rolloutState"]) for each in described["deployments"]])
-    assert seen[0] == [(0, "IN_PROGRESS"), (2, "COMPLETED")]
-    assert seen[4] == [(2, "IN_PROGRESS"), (2, "COMPLETED")]
-    assert seen[-1] == [(2, "COMPLETED")]
+        shown.append([(each["runningCount"], each["rolloutState"]) for each in described["deployments"]])
+    assert shown[0] == [(0, "IN_PROGRESS"), (2, "COMPLETED")]
+    assert shown[4] == [(2, "IN_PROGRESS"), (2, "COMPLETED")]
+    assert shown[-1] == [(2, "COMPLETED")]
 
 
 @pytest.mark.parametrize(("desired", "threshold"), [(1, 3), (6, 3), (10, 5), (1000, 200)])
@@ -169,22 +183,20 @@ def test_the_model_is_right_about_the_threshold_of_the_breaker(
 def test_a_crash_loop_is_called_within_three_polls_of_the_third_failed_task(
     model: EcsModel, clock: Clock, desired: int, start: float, life: float, pulled: bool
 ) -> None:
-    model.services.clear()
-    model.families.clear()
-    document = {"family": "doorman", "containerDefinitions": [{"name": "app", "image": "doorman:1"}]}
-    service = model.add_service("doorman-service", model.add_revision(document), desired=desired)
+    for each in (model.services, model.families, model.table.items):
+        each.clear()
+    service = add_doorman(model, desired=desired)
     never_runs = Behaviour(start=start, life=0, stop_code="TaskFailedToStart", reason="CannotPullContainerError")
-    model.behaviours = {IMAGE: Behaviour(start=start, life=life, exit_code=1) if pulled else never_runs}
-    looks_after = 0
+    model.behaviours = {NEW_IMAGE: Behaviour(start=start, life=life, exit_code=1) if pulled else never_runs}
+    polls_after = 0
 
     def count(action: str, _body: dict[str, Any]) -> None:
-        nonlocal looks_after
+        nonlocal polls_after
         if action == "DescribeServices" and service.primary.failed >= 3:
-            looks_after += 1
+            polls_after += 1
 
     model.after_call = count
-    request = {"cluster": "production1", "service": "doorman-service", "image": IMAGE, "rollback": False}
-    end = execute({**request, "timeout": 3600}, clock)
+    end = execute({**REQUEST, "rollback": False, "timeout": 3600}, clock)
     model.after_call = lambda _action, _body: None
     assert end.error == "DeploymentFailed"
-    assert looks_after <= 3
+    assert polls_after <= 3

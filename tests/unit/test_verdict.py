@@ -5,11 +5,24 @@ from typing import Any
 
 import pytest
 
-from ecs_deploy.service import Service, Task
-from ecs_deploy.verdict import Finding, Verdict, judge, settle
+from ecs_deploy.core.service import Service, ServiceDeployment, Task
+from ecs_deploy.core.verdict import (
+    CLOCKS_DIFFER,
+    NOT_SHOWN_YET,
+    Finding,
+    Followed,
+    Verdict,
+    is_followed,
+    judge,
+    judge_before_shown,
+    judge_shift,
+    settle,
+)
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
-NEW, OLD, FOREIGN = "td:2", "td:1", "td:9"
+NEW, OLD, FOREIGN, LATE = "td:2", "td:1", "td:9", "td:3"
+MINE = f"ecs-svc/{NEW}-PRIMARY"
+SECOND = timedelta(seconds=1)
 
 
 def deployment(revision: str, status: str, state: str | None = None, **more: Any) -> dict[str, Any]:
@@ -18,8 +31,14 @@ def deployment(revision: str, status: str, state: str | None = None, **more: Any
 
 
 def verdict(
-    *deployments: dict[str, Any], overdue: bool = False, followed: str = f"ecs-svc/{NEW}-PRIMARY", **service: Any
+    *deployments: dict[str, Any],
+    overdue: bool = False,
+    followed: str = MINE,
+    age: timedelta = NOT_SHOWN_YET,
+    is_replaced_shown: bool = False,
+    **service: Any,
 ) -> Verdict:
+    """The verdict on `NEW`, which replaced `OLD` at `START`, while a call for `LATE` may be applied."""
     described = {
         "serviceName": "s",
         "clusterArn": "arn:aws:ecs:r:1:cluster/c",
@@ -28,7 +47,8 @@ def verdict(
         "deployments": deployments,
         **service,
     }
-    return judge(Service.described(described), deployment=followed, revision=NEW, before={OLD}, overdue=overdue)
+    mine = Followed(followed, NEW, START, age, overdue, {OLD}, {LATE}, is_replaced_shown)
+    return judge(Service.described(described), mine)
 
 
 BREAKER: dict[str, Any] = {"deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": True, "rollback": False}}}
@@ -51,7 +71,7 @@ def test_in_progress_until_the_deadline(overdue: bool, finding: Finding) -> None
     assert verdict(new, deployment(OLD, "ACTIVE", "COMPLETED", runningCount=1), overdue=overdue).finding == finding
 
 
-def test_failed_tells_what_ecs_said() -> None:
+def test_failed_says_what_ecs_said() -> None:
     judged = verdict(deployment(NEW, "PRIMARY", "FAILED", rolloutStateReason="tasks failed to start."), **BREAKER)
     assert judged == Verdict(Finding.FAILED, "tasks failed to start.")
 
@@ -63,12 +83,89 @@ def test_failed_is_left_to_ecs_where_it_rolls_back_itself(settings: dict[str, An
     assert verdict(failed, overdue=True, **settings).finding == Finding.FAILED
 
 
+FAILED = deployment(NEW, "ACTIVE", "FAILED", rolloutStateReason="circuit breaker", id=MINE)
+# One deployment left and running equals desired: what others call a success.
+ALONE = deployment(OLD, "PRIMARY", "COMPLETED", runningCount=2)
+
+
 def test_the_return_of_ecs_is_awaited_then_failed() -> None:
-    failed = deployment(NEW, "ACTIVE", "FAILED", rolloutStateReason="circuit breaker")
-    assert verdict(deployment(OLD, "PRIMARY", "IN_PROGRESS"), failed).finding == Finding.ECS_IS_ROLLING_BACK
-    # One deployment left and running equals desired: what others call a success.
-    alone = deployment(OLD, "PRIMARY", "COMPLETED", runningCount=2)
-    assert verdict(alone).finding == Finding.ECS_ROLLED_BACK
+    returning = deployment(OLD, "PRIMARY", "IN_PROGRESS")
+    assert verdict(returning, FAILED) == Verdict(Finding.ECS_IS_ROLLING_BACK, "circuit breaker")
+    assert verdict(ALONE, FAILED) == Verdict(Finding.ECS_ROLLED_BACK, "circuit breaker")
+    assert verdict(ALONE, **BREAKER_ROLLS_BACK).finding == Finding.ECS_ROLLED_BACK
+    assert verdict(returning, **ALARM_ROLLS_BACK).finding == Finding.ECS_IS_ROLLING_BACK
+
+
+@pytest.mark.parametrize("overdue", [False, True])
+def test_a_return_of_ecs_that_fails_or_takes_too_long_has_timed_out(overdue: bool) -> None:
+    state = "IN_PROGRESS" if overdue else "FAILED"
+    assert verdict(deployment(OLD, "PRIMARY", state), FAILED, overdue=overdue).finding == Finding.TIMED_OUT
+
+
+@pytest.mark.parametrize("settings", [{}, BREAKER])
+@pytest.mark.parametrize("mine", [[], [deployment(NEW, "ACTIVE", "IN_PROGRESS", id=MINE)]])
+def test_what_ran_before_is_somebodys_change_where_ecs_does_not_return_by_itself(
+    settings: dict[str, Any], mine: list[dict[str, Any]]
+) -> None:
+    assert verdict(ALONE, *mine, **settings).finding == Finding.DISPLACED
+
+
+def test_what_ran_before_is_somebodys_change_while_ecs_has_not_given_up() -> None:
+    mine = deployment(NEW, "ACTIVE", "IN_PROGRESS", id=MINE)
+    assert verdict(ALONE, mine, **BREAKER_ROLLS_BACK).finding == Finding.DISPLACED
+
+
+@pytest.mark.parametrize(
+    ("primary", "settings", "after_a_minute"),
+    [
+        (deployment(OLD, "PRIMARY", "COMPLETED"), {}, Finding.DISPLACED),
+        (deployment(OLD, "PRIMARY", "COMPLETED"), BREAKER_ROLLS_BACK, Finding.ECS_ROLLED_BACK),
+        (deployment(LATE, "PRIMARY", "IN_PROGRESS"), {}, Finding.OVERTAKEN),
+    ],
+)
+def test_what_was_just_written_may_not_be_shown_for_a_minute(
+    primary: dict[str, Any], settings: dict[str, Any], after_a_minute: Finding
+) -> None:
+    just_now = NOT_SHOWN_YET - SECOND
+    assert verdict(primary, age=just_now, overdue=True, **settings).finding == Finding.NOT_SHOWN
+    assert verdict(primary, age=NOT_SHOWN_YET, overdue=True, **settings).finding == after_a_minute
+
+
+def test_what_it_takes_the_place_of_may_be_shown_for_a_minute_too_and_is_overtaken_then() -> None:
+    theirs = deployment(FOREIGN, "PRIMARY", "IN_PROGRESS")
+    assert verdict(theirs, age=NOT_SHOWN_YET - SECOND, is_replaced_shown=True).finding == Finding.NOT_SHOWN
+    assert verdict(theirs, is_replaced_shown=True).finding == Finding.OVERTAKEN
+
+
+def test_what_was_shown_once_is_not_waited_for_again() -> None:
+    mine = deployment(NEW, "ACTIVE", "IN_PROGRESS", id=MINE)
+    assert verdict(ALONE, mine, age=SECOND).finding == Finding.DISPLACED
+
+
+def test_a_revision_that_nobody_here_has_brought_in_is_displaced_at_once() -> None:
+    assert verdict(deployment(FOREIGN, "PRIMARY", "IN_PROGRESS"), age=SECOND).finding == Finding.DISPLACED
+
+
+def test_a_call_of_another_execution_that_was_applied_late_is_overtaken() -> None:
+    mine = deployment(NEW, "ACTIVE", "IN_PROGRESS", id=MINE)
+    assert verdict(deployment(LATE, "PRIMARY", "IN_PROGRESS"), mine).finding == Finding.OVERTAKEN
+
+
+@pytest.mark.parametrize(
+    ("made", "age", "finding"),
+    [
+        # What ran before, and comes back: until the new deployment of it is shown, its end is not ours.
+        (START - CLOCKS_DIFFER - SECOND, SECOND, Finding.NOT_SHOWN),
+        (START - CLOCKS_DIFFER - SECOND, NOT_SHOWN_YET, Finding.STABLE),
+        (START - CLOCKS_DIFFER, SECOND, Finding.STABLE),
+        (None, SECOND, Finding.STABLE),
+    ],
+)
+def test_an_earlier_deployment_of_the_same_revision_is_not_taken_for_ours_at_first(
+    made: datetime | None, age: timedelta, finding: Finding
+) -> None:
+    earlier = deployment(NEW, "PRIMARY", "COMPLETED", createdAt=made)
+    assert verdict(earlier, followed="ecs-svc/the-return", age=age).finding == finding
 
 
 def test_a_crash_loop_without_a_breaker_is_not_waited_for() -> None:
@@ -110,8 +207,8 @@ def test_counts_decide_only_where_there_is_no_rollout_state(
 
 def test_a_return_without_rollout_state_is_complete_when_it_is_steady() -> None:
     returned = deployment(OLD, "PRIMARY", runningCount=1)
-    assert verdict(returned).finding == Finding.ECS_IS_ROLLING_BACK
-    assert verdict(returned | {"runningCount": 2}).finding == Finding.ECS_ROLLED_BACK
+    assert verdict(returned, **BREAKER_ROLLS_BACK).finding == Finding.ECS_IS_ROLLING_BACK
+    assert verdict(returned | {"runningCount": 2}, **BREAKER_ROLLS_BACK).finding == Finding.ECS_ROLLED_BACK
 
 
 def test_the_same_revision_under_another_deployment_is_ours() -> None:
@@ -138,3 +235,66 @@ def task(started: int, *, failed: bool = False, revision: str = NEW) -> Task:
 )
 def test_tasks_that_keep_failing_are_judged_by_whether_one_outlives_them(tasks: list[Task], finding: Finding) -> None:
     assert settle(tasks, NEW).finding == finding
+
+
+ARN = "arn:aws:ecs:r:1:service-deployment/c/s/one"
+
+
+def shift(status: str, *, created: datetime = START, revision: str = NEW) -> ServiceDeployment:
+    return ServiceDeployment(ARN, status, "BAKE_TIME", "said", created, revision)
+
+
+def shifting(current: str = ARN) -> Service:
+    described = {"serviceName": "s", "clusterArn": "c/c", "status": "ACTIVE", "currentServiceDeployment": current}
+    return Service.described(described)
+
+
+@pytest.mark.parametrize(
+    ("status", "finding", "overdue_finding"),
+    [
+        ("PENDING", Finding.IN_PROGRESS, Finding.TIMED_OUT),
+        ("IN_PROGRESS", Finding.IN_PROGRESS, Finding.TIMED_OUT),
+        ("SUCCESSFUL", Finding.STABLE, Finding.STABLE),
+        ("STOP_REQUESTED", Finding.ECS_IS_ROLLING_BACK, Finding.TIMED_OUT),
+        ("ROLLBACK_REQUESTED", Finding.ECS_IS_ROLLING_BACK, Finding.TIMED_OUT),
+        ("ROLLBACK_IN_PROGRESS", Finding.ECS_IS_ROLLING_BACK, Finding.TIMED_OUT),
+        ("ROLLBACK_SUCCESSFUL", Finding.ECS_ROLLED_BACK, Finding.ECS_ROLLED_BACK),
+        ("ROLLBACK_FAILED", Finding.FAILED, Finding.FAILED),
+        ("STOPPED", Finding.FAILED, Finding.FAILED),
+    ],
+)
+def test_a_shift_is_judged_by_the_status_of_its_service_deployment(
+    status: str, finding: Finding, overdue_finding: Finding
+) -> None:
+    assert judge_shift(shifting(), shift(status), overdue=False).finding == finding
+    assert judge_shift(shifting(), shift(status), overdue=True).finding == overdue_finding
+
+
+def test_a_failed_shift_says_what_ecs_said() -> None:
+    assert judge_shift(shifting(), shift("STOPPED"), overdue=False).reason == "BAKE_TIME: said"
+
+
+@pytest.mark.parametrize("status", ["SUCCESSFUL", "STOPPED"])
+def test_a_shift_that_is_not_the_current_one_any_more_was_displaced(status: str) -> None:
+    assert judge_shift(shifting("another"), shift(status), overdue=False).finding == Finding.DISPLACED
+    assert judge_shift(shifting(""), shift(status), overdue=False).finding != Finding.DISPLACED
+
+
+@pytest.mark.parametrize(
+    ("found", "followed", "is_mine"),
+    [
+        (shift("IN_PROGRESS", revision=OLD), ARN, True),
+        (shift("IN_PROGRESS"), "", True),
+        (shift("IN_PROGRESS", created=START - NOT_SHOWN_YET), "", True),
+        # An earlier one of the same revision, and one of another revision.
+        (shift("IN_PROGRESS", created=START - NOT_SHOWN_YET - SECOND), "", False),
+        (shift("IN_PROGRESS", revision=OLD), "", False),
+    ],
+)
+def test_which_service_deployment_is_ours(found: ServiceDeployment, followed: str, is_mine: bool) -> None:
+    assert is_followed(found, followed=followed, revision=NEW, updated_at=START) is is_mine
+
+
+def test_a_shift_is_waited_for_a_minute() -> None:
+    assert judge_before_shown(NOT_SHOWN_YET - SECOND).finding == Finding.NOT_SHOWN
+    assert judge_before_shown(NOT_SHOWN_YET).finding == Finding.DISPLACED

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from ecs_deploy import write_parameter
-from ecs_deploy.errors import AccessDenied
+from ecs_deploy.core.errors import DeployError, Error
+from ecs_deploy.handlers import write_parameter
 from tests.support.clock import Clock
 from tests.support.ecs_model import HANGS, REGISTRY, EcsModel, Service
-from tests.support.execution import Context, execute
+from tests.support.workflow import Context, execute
 
 CONTEXT: Any = Context()
 PARAMETER = "/doorman/image"
@@ -77,7 +77,14 @@ def test_an_event_that_comes_late_writes_what_runs_now(model: EcsModel, service:
         assert model.parameters == {PARAMETER: f"{REGISTRY}/team/doorman:1.2.0"}
 
 
-def test_who_may_not_write_it_is_told(model: EcsModel, service: Service) -> None:
+def test_who_may_not_write_it_fails_by_name(model: EcsModel, service: Service) -> None:
     model.refused.add("PutParameter")
-    with pytest.raises(AccessDenied, match="x:PutParameter"):
+    with pytest.raises(DeployError, match="x:PutParameter") as caught:
         write_parameter.handler(EVENT | {"container": "app"}, CONTEXT)
+    assert caught.value.error is Error.ACCESS_DENIED
+
+
+def test_a_service_of_which_nothing_is_steady_yet_writes_what_rolls_out(model: EcsModel, service: Service) -> None:
+    service.primary.rollout_state = "IN_PROGRESS"
+    image = f"{REGISTRY}/team/doorman:1.0.0"
+    assert write_parameter.handler(EVENT | {"repository": "team/doorman"}, CONTEXT) == image

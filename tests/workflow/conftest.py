@@ -33,32 +33,35 @@ ROOT = Path(__file__).parents[2]
 
 DEADLINE_SECONDS = 120.0
 
-# One for each test that deploys, since a service remembers what was deployed to it.
-TARGETS: list[dict[str, Any]] = [
-    {"repository": f"app-{number}", "tags": ["v*"], "cluster": "production1", "service": f"app-{number}"}
-    for number in range(1, 31)
-]
 
-# One that nobody takes without meaning it.
-WRITTEN: dict[str, Any] = {
-    "repository": "written",
-    "tags": ["v*"],
-    "cluster": "production1",
-    "service": "written",
-    "parameter": "/written/image",
-}
-TARGETS.append(WRITTEN)
+def target_of(service: str, repository: str, **more: str) -> dict[str, Any]:
+    """A target, as cdk.json has it."""
+    return {"repository": repository, "tags": ["v*"], "cluster": "production1", "service": service, **more}
+
+
+# One for each test that deploys, since a service remembers what was deployed to it. With all of them, the policy of a
+# function is a single document, which test_permissions.py changes.
+UNUSED = [target_of(f"app-{number}", f"app-{number}") for number in range(1, 28)]
+# Services whose sidecar is of a repository that deploys them as well.
+PAIRS = [f"pair-{number}" for number in range(1, 4)]
+# More than one test deploys to this one.
+WRITTEN = target_of("written", "written", parameter="/written/image")
+TARGETS = [
+    *UNUSED,
+    *(target_of(name, repository) for name in PAIRS for repository in (name, f"{name}-proxy")),
+    WRITTEN,
+]
 
 QUICK = ("--wait-scale", "0.2", "--start-seconds", "0.2", "--enforce")
 
 
-def eventually(look: Callable[[], T], *, seconds: float = DEADLINE_SECONDS) -> T:
-    """Look until there is something to see; gives what was seen."""
+def eventually(read: Callable[[], T], *, seconds: float = DEADLINE_SECONDS) -> T:
+    """Read until there is something; gives what was read."""
     deadline = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < deadline, f"not seen within {seconds} seconds"
+    while not (found := read()):
+        assert time.monotonic() < deadline, f"not there within {seconds} seconds"
         time.sleep(0.05)
-    return seen
+    return found
 
 
 def run_local(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -122,15 +125,20 @@ class Service:
     name: str
     repository: str
 
-    def push(self, tag: str, behaviour: Behaviour = "run") -> str:
-        """Push an image; gives its reference."""
-        return images.push(self.cloud.client("ecr"), self.repository, tag, behaviour).image
+    @property
+    def key(self) -> str:
+        """The service's name in the table."""
+        return f"{self.cluster}/{self.name}"
 
-    def register(self, image: str, **members: object) -> str:
+    def push(self, tag: str, behaviour: Behaviour = "run", repository: str = "") -> str:
+        """Push an image, of the service's own repository if no other is named; gives its reference."""
+        return images.push(self.cloud.client("ecr"), repository or self.repository, tag, behaviour).image
+
+    def register(self, image: str, sidecar: str = "envoyproxy/envoy:v1.30", **members: object) -> str:
         """Register a revision; gives its ARN."""
         containers = [
             {"name": "web", "image": image, "essential": True, "memory": 128},
-            {"name": "sidecar", "image": "envoyproxy/envoy:v1.30", "essential": False, "memory": 64},
+            {"name": "sidecar", "image": sidecar, "essential": False, "memory": 64},
         ]
         answer = self.ecs.register_task_definition(family=self.name, containerDefinitions=containers, **members)
         arn: str = answer["taskDefinition"]["taskDefinitionArn"]
@@ -152,9 +160,15 @@ class Service:
         """The primary deployment."""
         return next(one for one in self.describe()["deployments"] if one["status"] == "PRIMARY")
 
-    def wait(self, look: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-        """Wait until the service is as asked for; gives it."""
-        return eventually(lambda: service if look(service := self.describe()) else None) or {}
+    def images(self) -> list[str]:
+        """The images of the containers that the service is to run."""
+        revision = self.primary()["taskDefinition"]
+        definition = self.ecs.describe_task_definition(taskDefinition=revision)["taskDefinition"]
+        return [container["image"] for container in definition["containerDefinitions"]]
+
+    def wait(self, is_there: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+        """Wait until the service is as it has to be; gives it."""
+        return eventually(lambda: service if is_there(service := self.describe()) else None) or {}
 
     def wait_stable(self) -> dict[str, Any]:
         """Wait until there is one deployment, completed."""
@@ -186,7 +200,7 @@ def create_service(cloud: Cloud, numbers: Iterator[int]) -> Callable[..., Servic
 @pytest.fixture(scope="session")
 def unused_targets() -> Iterator[dict[str, Any]]:
     """The targets that no test has deployed to."""
-    return iter(TARGETS)
+    return iter(UNUSED)
 
 
 @pytest.fixture(scope="session")
@@ -206,15 +220,31 @@ def create_target(cloud: Cloud, unused_targets: Iterator[dict[str, Any]]) -> Cal
     return create
 
 
-def created(cloud: Cloud, cluster: str, name: str, desired: int, *, breaker: bool) -> Service:
-    """Make a service that runs the image `:1` of a repository of its own, and wait until it is stable."""
+@pytest.fixture(scope="session")
+def unused_pairs() -> Iterator[str]:
+    """The pairs that no test has deployed to."""
+    return iter(PAIRS)
+
+
+@pytest.fixture
+def pair(cloud: Cloud, unused_pairs: Iterator[str]) -> Service:
+    """The service of two targets, with a container for each."""
+    return created(cloud, "production1", next(unused_pairs), 2, breaker=False, sidecar=True)
+
+
+def created(cloud: Cloud, cluster: str, name: str, desired: int, *, breaker: bool, sidecar: bool = False) -> Service:
+    """Make a service that runs the image `:1` of a repository of its own, and wait until it is stable.
+
+    With `sidecar` that container has a repository of its own, too.
+    """
     ecs = cloud.client("ecs")
     service = Service(cloud, ecs, cluster, name, name)
     ecs.create_cluster(clusterName=cluster)
+    beside = {"sidecar": service.push("1", repository=f"{name}-proxy")} if sidecar else {}
     ecs.create_service(
         cluster=cluster,
         serviceName=name,
-        taskDefinition=service.register(service.push("1")),
+        taskDefinition=service.register(service.push("1"), **beside),
         desiredCount=desired,
         deploymentConfiguration={"deploymentCircuitBreaker": {"enable": breaker, "rollback": breaker}},
     )

@@ -3,63 +3,25 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.chaos import forward
 from tests.support.clock import RealClock
 from tests.support.ecs_model import EcsModel
-from tests.support.endpoint import serve
-from tests.workflow.conftest import Service, eventually
+from tests.support.endpoint import Answer, Call, answering, serve
+from tests.workflow.conftest import Service, created, eventually
+from tests.workflow.deployer import CAUSE, Deployer, elsewhere, request_for, throttled
+from tests.workflow.mailbox import Mailbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from local.cloud import Cloud
-
-ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
-
-
-class Deployer:
-    """Starts and follows executions of the stack's state machine."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        self.cloud = cloud
-        self.states = cloud.client("stepfunctions")
-
-    def start(self, request: object, **more: str) -> dict[str, Any]:
-        """Start an execution by hand; gives it when it has ended."""
-        started = self.states.start_execution(
-            stateMachineArn=self.cloud.state_machine, input=json.dumps(request), **more
-        )
-        return self.ended(started["executionArn"])
-
-    def ended(self, arn: str) -> dict[str, Any]:
-        """Give an execution when it has ended, its output and cause read."""
-
-        def look() -> dict[str, Any] | None:
-            execution: dict[str, Any] = self.states.describe_execution(executionArn=arn)
-            return execution if execution["status"] in ENDED else None
-
-        execution = eventually(look) or {}
-        for key in ("output", "cause", "input"):
-            if execution.get(key):
-                execution[key] = json.loads(execution[key])
-        return execution
-
-    def all(self) -> set[str]:
-        listed = self.states.list_executions(stateMachineArn=self.cloud.state_machine)["executions"]
-        return {each["executionArn"] for each in listed}
-
-    @contextmanager
-    def new(self) -> Iterator[list[dict[str, Any]]]:
-        """Gives the executions that were started within the block, when one has, and all have ended."""
-        before, found = self.all(), list[dict[str, Any]]()
-        yield found
-        eventually(lambda: self.all() - before)
-        found += [self.ended(arn) for arn in self.all() - before]
 
 
 @pytest.fixture
@@ -67,56 +29,79 @@ def deployer(cloud: Cloud) -> Deployer:
     return Deployer(cloud)
 
 
-def image_of(service: Service) -> str:
-    revision = service.primary()["taskDefinition"]
-    definition = service.ecs.describe_task_definition(taskDefinition=revision)["taskDefinition"]
-    image: str = definition["containerDefinitions"][0]["image"]
-    return image
+@dataclass(frozen=True)
+class Pushed:
+    """A service to which a push was deployed, that push's event, and its execution."""
+
+    service: Service
+    event: dict[str, Any]
+    execution: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def pushed(cloud: Cloud, unused_targets: Iterator[dict[str, Any]]) -> Pushed:
+    target, deployer, mailbox = next(unused_targets), Deployer(cloud), Mailbox(cloud, "pushes")
+    service = created(cloud, target["cluster"], target["service"], 2, breaker=False)
+    mailbox.listen(cloud, "pushes", "aws.ecr")
+    with deployer.new(service.name) as executions:
+        service.push("v2")
+    (event,) = mailbox.receive()
+    assert executions[0]["output"]["outcome"] == "DEPLOYED"
+    return Pushed(service, json.loads(event), executions[0])
+
+
+@pytest.fixture(scope="module")
+def untouched(cloud: Cloud, unused_targets: Iterator[dict[str, Any]]) -> Service:
+    """A service that nothing is deployed to."""
+    target = next(unused_targets)
+    return created(cloud, target["cluster"], target["service"], 2, breaker=False)
 
 
 def revisions(service: Service) -> int:
     return len(service.ecs.list_task_definitions(familyPrefix=service.name)["taskDefinitionArns"])
 
 
-def request_for(service: Service, **more: object) -> dict[str, Any]:
-    return {"cluster": service.cluster, "service": service.name, **more}
-
-
 def test_a_push_becomes_a_deployment(create_target: Callable[..., Service], deployer: Deployer) -> None:
     service = create_target()
     before = service.primary()["taskDefinition"]
-    with deployer.new() as executions:
+    with deployer.new(service.name) as executions:
         image = service.push("v2")
     (execution,) = executions
     assert "output" in execution, execution.get("cause")
+    push = execution["input"]["push"]
     assert execution["output"] == {
         "outcome": "DEPLOYED",
         "cluster": service.cluster,
         "service": service.name,
         "image": image,
+        "digest": push["digest"],
         "revision": service.primary()["taskDefinition"],
         "replaced": before,
         "deployment": service.primary()["id"],
         "seconds": execution["output"]["seconds"],
         "polls": execution["output"]["polls"],
     }
-    assert image_of(service) == image
+    assert service.images()[0] == image
     assert service.primary()["rolloutState"] == "COMPLETED"
     assert revisions(service) == 2
-    push = execution["input"]["push"]
     assert (push["repository"], push["tag"]) == (service.repository, "v2")
     assert push["digest"].startswith("sha256:")
+    tags = service.ecs.list_tags_for_resource(resourceArn=execution["output"]["revision"])["tags"]
+    assert {"key": "ecs-deploy:execution", "value": execution["executionArn"]} in tags
+    assert {"key": "ecs-deploy:image", "value": image} in tags
+    state = deployer.state(service.key)
+    assert (state["stable"]["revision"], state["owner"]) == (execution["output"]["revision"], None)
 
 
-def test_a_push_of_another_tag_is_none_of_ours(create_target: Callable[..., Service], deployer: Deployer) -> None:
+def test_a_push_of_another_tag_starts_nothing(create_target: Callable[..., Service], deployer: Deployer) -> None:
     service = create_target()
-    before = deployer.all()
-    service.push("latest")
-    # A push that is deployed, so that the other would have been by then.
-    with deployer.new():
+    with deployer.new(service.name) as executions:
+        service.push("latest")
+        # A push that is deployed, so that the other would have been by then.
         service.push("v2")
-    (execution,) = deployer.all() - before
-    assert deployer.ended(execution)["input"]["push"]["tag"] == "v2"
+    eventually(deployer.dispatched)
+    assert deployer.of(service.name) == [executions[0]["executionArn"]]
+    assert executions[0]["input"]["push"]["tag"] == "v2"
 
 
 def test_only_ecr_itself_starts_a_deployment(create_target: Callable[..., Service], deployer: Deployer) -> None:
@@ -124,32 +109,96 @@ def test_only_ecr_itself_starts_a_deployment(create_target: Callable[..., Servic
     detail = {"action-type": "PUSH", "result": "SUCCESS", "repository-name": service.repository, "image-tag": "v1"}
     event = {"DetailType": "ECR Image Action", "Detail": json.dumps({**detail, "image-digest": "sha256:0"})}
     events.create_event_bus(Name="somebody-elses")
-    elsewhere = {**event, "Source": "ecr", "EventBusName": "somebody-elses"}
-    with deployer.new() as executions:
+    other = {**event, "Source": "ecr", "EventBusName": "somebody-elses"}
+    with deployer.new(service.name) as executions:
         assert events.put_events(Entries=[{**event, "Source": "aws.ecr"}])["FailedEntryCount"] == 1
-        assert events.put_events(Entries=[{**event, "Source": "ecr"}, elsewhere])["FailedEntryCount"] == 0
+        assert events.put_events(Entries=[{**event, "Source": "ecr"}, other])["FailedEntryCount"] == 0
         # A push that is deployed, so that the others would have been by then.
         service.push("v2")
-    (execution,) = executions
-    assert execution["input"]["push"]["tag"] == "v2"
+    eventually(deployer.dispatched)
+    assert deployer.of(service.name) == [executions[0]["executionArn"]]
+    assert executions[0]["input"]["push"]["tag"] == "v2"
 
 
-def test_the_same_event_again_is_a_duplicate(create_target: Callable[..., Service], deployer: Deployer) -> None:
+def test_an_event_that_comes_twice_starts_one_execution(deployer: Deployer, pushed: Pushed) -> None:
+    before, name = deployer.of(pushed.service.name), pushed.execution["name"]
+    deployer.send(pushed.event)
+    eventually(
+        lambda: [line for line in deployer.log("dispatcher").splitlines() if name in line and "started before" in line]
+    )
+    assert deployer.of(pushed.service.name) == before
+
+
+def test_an_older_push_that_comes_late_is_superseded(deployer: Deployer, pushed: Pushed) -> None:
+    with deployer.new(pushed.service.name) as executions:
+        deployer.send({**pushed.event, "id": "late", "time": "2026-01-01T00:00:00Z"})
+    assert executions[0]["output"]["outcome"] == "SUPERSEDED"
+    assert pushed.service.primary()["taskDefinition"] == pushed.execution["output"]["revision"]
+    assert revisions(pushed.service) == 2
+
+
+def test_an_image_that_runs_already_is_not_deployed_again(deployer: Deployer, pushed: Pushed) -> None:
+    ecr, name = deployer.cloud.client("ecr"), pushed.service.repository
+    image = ecr.batch_get_image(repositoryName=name, imageIds=[{"imageTag": "v2"}])["images"][0]
+    with deployer.new(pushed.service.name) as executions:
+        ecr.put_image(repositoryName=name, imageManifest=image["imageManifest"], imageTag="v3")
+    output = executions[0]["output"]
+    assert (output["outcome"], output["revision"]) == ("UNCHANGED", None)
+    assert output["digest"] == image["imageId"]["imageDigest"]
+    assert pushed.service.primary()["taskDefinition"] == pushed.execution["output"]["revision"]
+    assert revisions(pushed.service) == 2
+
+
+def test_a_newer_push_takes_over(create_target: Callable[..., Service], deployer: Deployer) -> None:
     service = create_target()
-    with deployer.new() as executions:
-        service.push("v2")
-    again = deployer.start(executions[0]["input"])
-    assert again["output"]["outcome"] == "DUPLICATE"
-    assert revisions(service) == 2
-
-
-def test_an_older_push_that_comes_late_is_superseded(create_target: Callable[..., Service], deployer: Deployer) -> None:
-    service = create_target()
-    with deployer.new() as executions:
+    with deployer.new(service.name, count=2) as executions:
+        service.push("v2", "hang")
+        eventually(lambda: deployer.owner(service.key))
         newest = service.push("v3")
-    late = {**executions[0]["input"], "push": {"id": "late", "time": "2026-01-01T00:00:00Z"}}
-    assert deployer.start(late)["output"]["outcome"] == "SUPERSEDED"
-    assert image_of(service) == newest
+    assert [each["output"]["outcome"] for each in executions] == ["SUPERSEDED", "DEPLOYED"]
+    assert service.images()[0] == newest
+    # What is older than what works is not started again.
+    eventually(lambda: deployer.settled(service.key))
+    assert len(deployer.of(service.name)) == 2
+
+
+def test_a_push_for_another_container_waits_for_its_turn(pair: Service, deployer: Deployer) -> None:
+    with throttled(deployer.cloud, "poll_stability"):
+        image = pair.push("v2")
+        (first,) = eventually(lambda: deployer.of(pair.name))
+        eventually(lambda: "PollStability" in deployer.entered(first))
+        sidecar = pair.push("v2", repository=f"{pair.name}-proxy")
+        (second,) = eventually(lambda: deployer.of(pair.name, {first}))
+        eventually(lambda: "WaitForTurn" in deployer.entered(second))
+        assert pair.images() == [image, sidecar.replace(":v2", ":1")]
+    ends = [deployer.ended(each)["output"] for each in (first, second)]
+    assert [each["outcome"] for each in ends] == ["DEPLOYED", "DEPLOYED"]
+    assert ends[1]["replaced"] == ends[0]["revision"]
+    assert pair.images() == [image, sidecar]
+    # The second is rolled out, and people are notified of it, when the first is through.
+    states = deployer.entered(second)
+    assert states.index("WaitForTurn") < states.index("NotifyStart")
+    assert states.count("NotifyStart") == 1
+
+
+def test_an_execution_that_a_person_stops_makes_way_for_the_next(pair: Service, deployer: Deployer) -> None:
+    before = pair.images()[0]
+    pair.push("2", "hang")
+    stopped = deployer.begin(request_for(pair, image=f"{pair.repository}:2"))
+    eventually(lambda: "WaitForRollout" in deployer.entered(stopped))
+    with deployer.new(pair.name) as executions:
+        sidecar = pair.push("v2", repository=f"{pair.name}-proxy")
+        (waiting,) = eventually(lambda: deployer.of(pair.name, {stopped}))
+        eventually(lambda: "WaitForTurn" in deployer.entered(waiting))
+        deployer.states.stop_execution(executionArn=stopped)
+    (execution,) = executions
+    assert execution["output"]["outcome"] == "DEPLOYED"
+    # What was stopped has no verdict, so it is not carried on, and it is not tried again.
+    assert pair.images() == [before, sidecar]
+    eventually(lambda: deployer.settled(pair.key))
+    assert deployer.of(pair.name) == [stopped, waiting]
+    results = [entry["result"] for place, entry in sorted(deployer.items(pair.key).items()) if place != "STATE"]
+    assert results == ["STOPPED", "DEPLOYED"]
 
 
 def test_by_hand_with_a_separate_tag(create_target: Callable[..., Service], deployer: Deployer) -> None:
@@ -157,7 +206,7 @@ def test_by_hand_with_a_separate_tag(create_target: Callable[..., Service], depl
     service.push("2")
     execution = deployer.start(request_for(service, image=service.repository, tag="2"))
     assert execution["output"]["outcome"] == "DEPLOYED"
-    assert image_of(service).endswith(f"/{service.repository}:2")
+    assert service.images()[0].endswith(f"/{service.repository}:2")
 
 
 def test_another_state_machine_waits_for_the_outcome(create_target: Callable[..., Service], deployer: Deployer) -> None:
@@ -194,36 +243,45 @@ def test_another_state_machine_waits_for_the_outcome(create_target: Callable[...
 
 def test_a_broken_push_is_undone_and_explained(create_target: Callable[..., Service], deployer: Deployer) -> None:
     service = create_target()
-    running = image_of(service)
-    with deployer.new() as executions:
-        service.push("v2", "crash")
+    running = service.images()
+    with deployer.new(service.name) as executions:
+        image = service.push("v2", "crash")
     (execution,) = executions
+    cause = execution["cause"]
     assert (execution["status"], execution["error"]) == ("FAILED", "DeploymentFailed")
-    assert execution["cause"]["rolledBack"] is True
-    assert "exit code 1" in execution["cause"]["message"]
-    assert image_of(service) == running
-    tags = service.ecs.list_tags_for_resource(resourceArn=execution["cause"]["revision"])["tags"]
-    assert {"key": "ecs-deploy:proof", "value": f"{service.name}:2 failed"} in tags
+    assert set(cause) == CAUSE
+    assert (cause["rolledBack"], cause["image"], cause["digest"]) == (
+        True,
+        image,
+        execution["input"]["push"]["digest"],
+    )
+    assert "exit code 1" in cause["message"]
+    assert service.images() == running
+    # Nobody's "latest active revision" is the one that failed.
+    failed = service.ecs.describe_task_definition(taskDefinition=cause["revision"])["taskDefinition"]
+    assert failed["status"] == "INACTIVE"
+    eventually(lambda: deployer.settled(service.key))
+    assert deployer.of(service.name) == [execution["executionArn"]]
 
 
 def test_what_hangs_is_undone_at_its_deadline(create_target: Callable[..., Service], deployer: Deployer) -> None:
     service = create_target()
-    running = image_of(service)
+    running = service.images()
     service.push("2", "hang")
     execution = deployer.start(request_for(service, image=f"{service.repository}:2", timeout=10))
     assert execution["error"] == "DeploymentTimedOut"
     assert execution["cause"]["rolledBack"] is True
-    assert image_of(service) == running
+    assert service.images() == running
 
 
 def test_a_revert(create_target: Callable[..., Service], deployer: Deployer) -> None:
     service = create_target()
-    running = image_of(service)
-    with deployer.new():
+    running = service.images()
+    with deployer.new(service.name):
         service.push("v2")
     execution = deployer.start(request_for(service, revert=True))
     assert execution["output"]["outcome"] == "DEPLOYED"
-    assert image_of(service) == running
+    assert service.images() == running
     assert deployer.start(request_for(service, revert=True))["error"] == "NothingToRevertTo"
 
 
@@ -239,17 +297,18 @@ def test_a_revert(create_target: Callable[..., Service], deployer: Deployer) -> 
     ],
 )
 def test_a_refused_request_changes_nothing(
-    create_target: Callable[..., Service], deployer: Deployer, change: dict[str, str], error: str
+    untouched: Service, deployer: Deployer, change: dict[str, str], error: str
 ) -> None:
-    service = create_target()
+    service = untouched
     before = service.primary()
-    asked = {key: value.format(repository=service.repository) for key, value in change.items()}
-    execution = deployer.start({**request_for(service, image=f"{service.repository}:v1"), **asked})
+    changed = {key: value.format(repository=service.repository) for key, value in change.items()}
+    execution = deployer.start({**request_for(service, image=f"{service.repository}:v1"), **changed})
     assert (execution["status"], execution["error"]) == ("FAILED", error)
-    assert set(execution["cause"]) == {"message", "reasons", "revision", "replaced", "rolledBack"}
+    assert set(execution["cause"]) == CAUSE
     assert execution["cause"]["message"]
     assert service.primary() == before
     assert revisions(service) == 1
+    assert deployer.items(service.key) == {}
 
 
 @pytest.mark.parametrize("document", [[], [1], None, "text", 5, {}])
@@ -259,58 +318,51 @@ def test_any_json_is_a_request_or_refused(deployer: Deployer, document: object) 
     assert "cluster" in execution["cause"]["message"]
 
 
-@contextmanager
-def ecs_elsewhere(cloud: Cloud, endpoint: str, *modules: str) -> Iterator[None]:
-    """Make the functions, or those of these modules, reach ECS at another endpoint, by the SDK's own environment."""
-    functions = cloud.client("lambda")
-    before = {
-        name: functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-        for module, name in cloud.functions.items()
-        if module in modules or not modules
-    }
-    try:
-        for name, variables in before.items():
-            elsewhere = {**variables, "AWS_ENDPOINT_URL_ECS": endpoint}
-            functions.update_function_configuration(FunctionName=name, Environment={"Variables": elsewhere})
-        yield
-    finally:
-        for name, variables in before.items():
-            functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
-
-
 def test_the_calls_of_a_deployment_are_few(deployer: Deployer) -> None:
-    model = EcsModel(RealClock())
+    model, table = EcsModel(RealClock()), Counter[str]()
     document = {"family": "doorman", "containerDefinitions": [{"name": "app", "image": "doorman:1"}]}
     service = model.add_service("doorman-service", model.add_revision(document), drain=0.2)
     push = {"id": "event", "time": datetime.now(UTC).isoformat()}
     request = {"cluster": "production1", "service": "doorman-service", "image": "doorman:2", "push": push}
-    with serve(model) as endpoint, ecs_elsewhere(deployer.cloud, endpoint):
+
+    def count(call: Call) -> Answer:
+        table[call.action] += 1
+        return forward(call, deployer.cloud.endpoint)
+
+    with serve(model) as ecs, answering(count) as dynamodb, elsewhere(deployer.cloud, ECS=ecs, DYNAMODB=dynamodb):
         execution = deployer.start(request)
     assert execution["output"]["outcome"] == "DEPLOYED"
     assert service.primary.revision == execution["output"]["revision"]
     assert model.called().count("RegisterTaskDefinition") == 1
     assert model.called().count("UpdateService") == 1
-    assert len(model.calls) - execution["output"]["polls"] <= 5
+    assert len(model.calls) - execution["output"]["polls"] <= 6
+    assert table.total() - execution["output"]["polls"] <= 12
 
 
 @pytest.mark.parametrize(
-    ("function", "doing", "left"),
+    ("function", "doing", "left", "again"),
     [
-        ("register_task_definition", "registering the new revision", "on {name}:1: its rollout is COMPLETED"),
+        ("register_task_definition", "registering the new revision", "on {name}:1: its rollout is COMPLETED", False),
         (
             "update_service",
             "updating the service",
             "on {name}:1, and not on {name}:2, the revision of this execution: its rollout is COMPLETED",
+            True,
         ),
-        ("poll_stability", "following the rollout", "on {name}:2, the revision of this execution: its rollout is "),
+        (
+            "poll_stability",
+            "following the rollout",
+            "on {name}:2, the revision of this execution: its rollout is ",
+            True,
+        ),
     ],
 )
-def test_what_breaks_in_the_deployer_is_told_and_what_the_service_was_left_in(
-    create_target: Callable[..., Service], deployer: Deployer, function: str, doing: str, left: str
+def test_a_fault_of_the_deployer_says_what_the_service_was_left_on(
+    create_target: Callable[..., Service], deployer: Deployer, function: str, doing: str, left: str, again: bool
 ) -> None:
     service = create_target()
-    service.push("2")
-    with ecs_elsewhere(deployer.cloud, "no endpoint at all", function):
+    old, new = service.images()[0], service.push("2")
+    with elsewhere(deployer.cloud, function, ECS="no endpoint at all"):
         execution = deployer.start(request_for(service, image=f"{service.repository}:2"))
     assert (execution["status"], execution["error"]) == ("FAILED", "DeploymentFailed")
     message = execution["cause"]["message"]
@@ -318,12 +370,16 @@ def test_what_breaks_in_the_deployer_is_told_and_what_the_service_was_left_in(
     assert " of 2 tasks run. Nobody watches it any more." in message
     (reason,) = execution["cause"]["reasons"]
     assert "Invalid endpoint" in reason
+    # What was begun is begun again once the deployer works, as an execution of its own.
+    eventually(lambda: deployer.settled(service.key))
+    assert service.images()[0] == (new if again else old)
+    assert (len(deployer.of(service.name)) > 1) is again
 
 
-def test_a_look_that_fails_is_told_as_well(deployer: Deployer) -> None:
-    with ecs_elsewhere(deployer.cloud, "no endpoint at all"):
+def test_a_description_that_fails_is_a_reason_too(deployer: Deployer) -> None:
+    with elsewhere(deployer.cloud, ECS="no endpoint at all"):
         execution = deployer.start({"cluster": "nowhere", "service": "doorman-service", "image": "doorman:2"})
     assert "the state of the service was not determined" in execution["cause"]["message"]
-    broke, look = execution["cause"]["reasons"]
+    broke, described = execution["cause"]["reasons"]
     assert "Invalid endpoint" in broke
-    assert look.startswith("the service could not be seen: Ecs.ClusterNotFoundException: ")
+    assert described.startswith("the service could not be described: Ecs.ClusterNotFoundException: ")

@@ -3,6 +3,9 @@
 https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTaskDefinition.html
+https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitions.html
+https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterTaskDefinition.html
 """
 
 from __future__ import annotations
@@ -123,6 +126,42 @@ def test_a_revision_must_exist_and_be_active(create_service: Callable[..., Servi
     service.ecs.deregister_task_definition(taskDefinition=inactive)
     with pytest.raises(ClientError, match=r"\(ClientException\).*TaskDefinition is inactive"):
         service.update(inactive)
+
+
+def test_a_family_is_its_newest_active_revision(create_service: Callable[..., Service]) -> None:
+    service = create_service(desired=0)
+    second, third = service.register("nginx:2"), service.register("nginx:3")
+    service.ecs.deregister_task_definition(taskDefinition=third)
+
+    def described(reference: str) -> str:
+        arn: str = service.ecs.describe_task_definition(taskDefinition=reference)["taskDefinition"]["taskDefinitionArn"]
+        return arn
+
+    assert described(service.name) == second
+    assert described(third) == third
+    assert service.update(service.name)["taskDefinition"] == second
+
+
+def test_the_revisions_of_a_family_are_not_those_of_another(create_service: Callable[..., Service]) -> None:
+    service = create_service(desired=0)
+    containers = [{"name": "web", "image": "nginx:1", "memory": 64}]
+    service.ecs.register_task_definition(family=f"{service.name}0", containerDefinitions=containers)
+    newest = service.register("nginx:2")
+    listed = service.ecs.list_task_definitions(familyPrefix=service.name, sort="DESC")["taskDefinitionArns"]
+    assert [arn.rpartition("/")[2] for arn in listed] == [f"{service.name}:2", f"{service.name}:1"]
+    assert listed[0] == newest
+
+
+def test_a_service_runs_on_with_an_inactive_revision(create_service: Callable[..., Service]) -> None:
+    service = create_service(desired=1)
+    revision = service.primary()["taskDefinition"]
+    service.ecs.deregister_task_definition(taskDefinition=revision)
+    service.ecs.update_service(cluster=service.cluster, service=service.name, desiredCount=2)
+    service.wait(lambda seen: seen["runningCount"] == 2)
+    (task, _) = service.ecs.list_tasks(cluster=service.cluster, serviceName=service.name)["taskArns"]
+    service.ecs.stop_task(cluster=service.cluster, task=task)
+    service.wait(lambda seen: seen["runningCount"] == 2)
+    assert service.primary()["taskDefinition"] == revision
 
 
 def test_a_deleted_service_is_not_updated(create_service: Callable[..., Service]) -> None:

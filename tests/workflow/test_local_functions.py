@@ -3,13 +3,17 @@
 https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
 https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+https://docs.aws.amazon.com/step-functions/latest/dg/statemachine-structure.html
+https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
 """
 
 from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from local.cloud import Cloud
 
 HANDLER = '''
-import json, os
+import json, os, time
 
 class TooEarly(Exception):
     """Asks to be called again."""
@@ -35,6 +39,7 @@ class NeverMind(Exception):
 
 def main(event, context):
     print(json.dumps({"level": "INFO", "message": "called"}))
+    time.sleep(event.get("sleep", 0))
     if event.get("attempt") == 0:
         raise TooEarly("once more")
     if event.get("give up"):
@@ -77,11 +82,11 @@ def function(cloud: Cloud, role: str) -> str:
 
 
 @pytest.fixture
-def machine(cloud: Cloud, role: str, numbers: Iterator[int]) -> Callable[[dict[str, Any]], str]:
+def machine(cloud: Cloud, role: str, numbers: Iterator[int]) -> Callable[..., str]:
     """Make a state machine of some states; gives its ARN."""
 
-    def create(states: dict[str, Any]) -> str:
-        definition = {"QueryLanguage": "JSONata", "StartAt": next(iter(states)), "States": states}
+    def create(states: dict[str, Any], **more: Any) -> str:
+        definition = {"QueryLanguage": "JSONata", "StartAt": next(iter(states)), "States": states, **more}
         answer = cloud.client("stepfunctions").create_state_machine(
             name=f"tests-{next(numbers)}", definition=json.dumps(definition), roleArn=role
         )
@@ -121,7 +126,7 @@ def test_an_exception_reads_as_on_aws(cloud: Cloud, function: str) -> None:
 
 
 def test_retry_and_catch_go_by_the_name_of_the_exception(
-    cloud: Cloud, function: str, machine: Callable[[dict[str, Any]], str]
+    cloud: Cloud, function: str, machine: Callable[..., str]
 ) -> None:
     arguments = {
         "FunctionName": function,
@@ -199,14 +204,14 @@ def test_functions_log_to_cloudwatch(cloud: Cloud, function: str) -> None:
     ]
 
 
-def test_executions_run_side_by_side(cloud: Cloud, function: str, machine: Callable[[dict[str, Any]], str]) -> None:
+def test_executions_run_side_by_side(cloud: Cloud, function: str, machine: Callable[..., str]) -> None:
     call = {"Type": "Task", "Resource": function, "Output": "{% $states.result.arn %}", "End": True}
     arn = machine({"Call": call})
     executions = [start(cloud, arn, {"number": number}) for number in range(6)]
     assert {result(cloud, one)["status"] for one in executions} == {"SUCCEEDED"}
 
 
-def test_an_execution_that_runs_is_started_once(cloud: Cloud, machine: Callable[[dict[str, Any]], str]) -> None:
+def test_an_execution_that_runs_is_started_once(cloud: Cloud, machine: Callable[..., str]) -> None:
     states = cloud.client("stepfunctions")
     arn = machine({"Wait": {"Type": "Wait", "Seconds": "{% $states.input.seconds %}", "End": True}})
     first = start(cloud, arn, {"seconds": 600}, name="one")
@@ -216,6 +221,90 @@ def test_an_execution_that_runs_is_started_once(cloud: Cloud, machine: Callable[
     states.stop_execution(executionArn=first)
     with pytest.raises(states.exceptions.ExecutionAlreadyExists):
         start(cloud, arn, {"seconds": 600}, name="one")
+
+
+@pytest.mark.parametrize("name", ["a/b", "a:b", "a b", "a,b", 'a"b', "a\\b", "a\nb", "a\x7fb"])
+def test_a_name_of_an_execution_is_one_that_aws_takes(cloud: Cloud, machine: Callable[..., str], name: str) -> None:
+    states = cloud.client("stepfunctions")
+    arn = machine({"End": {"Type": "Succeed"}})
+    with pytest.raises(states.exceptions.InvalidName):
+        start(cloud, arn, {}, name=name)
+    assert start(cloud, arn, {}, name="Push.1-2_3+é@=()!'").endswith(":Push.1-2_3+é@=()!'")
+
+
+@pytest.fixture
+def ends(cloud: Cloud, numbers: Iterator[int]) -> Callable[[str], list[dict[str, Any]]]:
+    """Keep the events that say how executions end; gives those of one."""
+    name = f"ends-{next(numbers)}"
+    sqs, events = cloud.client("sqs"), cloud.client("events")
+    arn = f"arn:aws:sqs:{cloud.region}:{cloud.account}:{name}"
+    allowed = {"Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **allowed}]})
+    url = sqs.create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"]
+    status = ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
+    pattern = {"source": ["aws.states"], "detail-type": ["Step Functions Execution Status Change"]}
+    events.put_rule(Name=name, EventPattern=json.dumps({**pattern, "detail": {"status": status}}))
+    events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+    kept: list[dict[str, Any]] = []
+
+    def ends_of(execution: str) -> list[dict[str, Any]]:
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                kept.append(json.loads(message["Body"]))
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return [event["detail"] for event in kept if event["resources"] == [execution]]
+
+    return ends_of
+
+
+SLOW = {"Type": "Wait", "Seconds": 60, "End": True}
+
+
+def test_each_end_of_an_execution_is_one_event(
+    cloud: Cloud, machine: Callable[..., str], ends: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    good = start(cloud, machine({"End": {"Type": "Succeed", "Output": {"done": True}}}), {"a": 1})
+    bad = start(cloud, machine({"End": {"Type": "Fail", "Error": "Bad", "Cause": "it is"}}), {})
+    late = start(cloud, machine({"Wait": SLOW}, TimeoutSeconds=1), {})
+    for execution, status in ((good, "SUCCEEDED"), (bad, "FAILED"), (late, "TIMED_OUT")):
+        described = result(cloud, execution)
+        (detail,) = eventually(lambda execution=execution: ends(execution))  # type: ignore[misc]
+        assert described["status"] == detail["status"] == status
+        for name in ("executionArn", "stateMachineArn", "name", "input"):
+            assert detail[name] == described[name]
+        assert detail["stopDate"] == round(described["stopDate"].timestamp() * 1000)
+    assert ends(good)[0] | {"output": '{"done": true}', "error": None, "cause": None} == ends(good)[0]
+    assert ends(good)[0]["inputDetails"] == ends(good)[0]["outputDetails"] == {"included": True}
+    assert ends(bad)[0] | {"output": None, "error": "Bad", "cause": "it is"} == ends(bad)[0]
+    assert ends(late)[0] | {"output": None, "error": None, "cause": None} == ends(late)[0]
+    assert not {"error", "cause", "output"} & result(cloud, late).keys()
+    assert timedelta(seconds=0.9) < lasted(result(cloud, late)) < timedelta(seconds=2)
+
+
+def lasted(execution: dict[str, Any]) -> timedelta:
+    duration: timedelta = execution["stopDate"] - execution["startDate"]
+    return duration
+
+
+def test_what_was_stopped_stays_stopped_whatever_its_state_does(
+    cloud: Cloud, function: str, machine: Callable[..., str], ends: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    states = cloud.client("stepfunctions")
+    call = {"Type": "Task", "Resource": function, "Arguments": {"give up": True, "sleep": 1}, "End": True}
+    arn = start(cloud, machine({"Call": call}), {})
+
+    def types() -> list[str]:
+        return [event["type"] for event in states.get_execution_history(executionArn=arn)["events"]]
+
+    eventually(lambda: "TaskStateEntered" in types())
+    states.stop_execution(executionArn=arn, error="Enough", cause="a person said so")
+    before = types()
+    time.sleep(2)
+    assert types() == before
+    assert before[-1] == "ExecutionAborted"
+    described = states.describe_execution(executionArn=arn)
+    assert (described["status"], described["cause"]) == ("ABORTED", "a person said so")
+    assert [detail["status"] for detail in ends(arn)] == ["ABORTED"]
 
 
 def test_the_delays_of_retries_are_drawn_where_the_jitter_says_so() -> None:
@@ -228,7 +317,7 @@ def test_the_delays_of_retries_are_drawn_where_the_jitter_says_so() -> None:
     assert find([{"IntervalSeconds": 5}], "AwsUnavailable", {0: 3}) == ({"IntervalSeconds": 5}, 0)
 
 
-def test_a_state_machine_waits_for_another(cloud: Cloud, machine: Callable[[dict[str, Any]], str]) -> None:
+def test_a_state_machine_waits_for_another(cloud: Cloud, machine: Callable[..., str]) -> None:
     context = "{% {'name': $states.context.Execution.Name, 'start': $states.context.Execution.StartTime} %}"
     inner = machine({"Say": {"Type": "Pass", "Output": context, "End": True}})
     outer = machine(

@@ -28,6 +28,14 @@ def repository(numbers: Iterator[int]) -> str:
     return f"team/app-{next(numbers)}"
 
 
+def create_queue(cloud: Cloud, name: str) -> tuple[str, str]:
+    """Make a queue that EventBridge may send to; gives its URL and its ARN."""
+    arn = f"arn:aws:sqs:{cloud.region}:{cloud.account}:{name}"
+    allowed = {"Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **allowed}]})
+    return cloud.client("sqs").create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"], arn
+
+
 @pytest.fixture
 def listen(cloud: Cloud, numbers: Iterator[int]) -> Listen:
     """Make a rule with a queue as its target; gives what reads the queue."""
@@ -35,8 +43,7 @@ def listen(cloud: Cloud, numbers: Iterator[int]) -> Listen:
     def listen_to(detail: dict[str, Any], **target: object) -> Callable[[], list[dict[str, Any]]]:
         name = f"listener-{next(numbers)}"
         sqs, events = cloud.client("sqs"), cloud.client("events")
-        url = sqs.create_queue(QueueName=name)["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        url, arn = create_queue(cloud, name)
         pattern = {"source": ["aws.ecr"], "detail-type": ["ECR Image Action"], "detail": detail}
         events.put_rule(Name=name, EventPattern=json.dumps(pattern))
         events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn, **target}])
@@ -143,8 +150,7 @@ def test_nobody_else_speaks_for_ecr(cloud: Cloud) -> None:
 def test_what_a_target_does_not_take_goes_to_its_dead_letter_queue(cloud: Cloud, repository: str) -> None:
     sqs, events = cloud.client("sqs"), cloud.client("events")
     name = repository.replace("/", "-")
-    url = sqs.create_queue(QueueName=name)["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    url, arn = create_queue(cloud, name)
     machine = f"{cloud.state_machine}-gone"
     events.put_rule(Name=name, EventPattern=json.dumps({"detail": {"repository-name": [repository]}}))
     events.put_targets(Rule=name, Targets=[{"Id": "gone", "Arn": machine, "DeadLetterConfig": {"Arn": arn}}])
@@ -159,8 +165,7 @@ def test_what_a_target_does_not_take_goes_to_its_dead_letter_queue(cloud: Cloud,
 def test_what_a_topic_does_not_take_goes_to_the_dead_letter_queue(cloud: Cloud, repository: str) -> None:
     sqs, events = cloud.client("sqs"), cloud.client("events")
     name = repository.replace("/", "-")
-    url = sqs.create_queue(QueueName=name)["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    url, arn = create_queue(cloud, name)
     gone = f"arn:aws:sns:{cloud.region}:{cloud.account}:gone"
     events.put_rule(Name=name, EventPattern=json.dumps({"detail": {"repository-name": [repository]}}))
     events.put_targets(Rule=name, Targets=[{"Id": "gone", "Arn": gone, "DeadLetterConfig": {"Arn": arn}}])

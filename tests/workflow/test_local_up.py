@@ -83,7 +83,7 @@ def test_the_stack_is_deployed(other: Other) -> None:
     described = other.cloud.client("stepfunctions").describe_state_machine(stateMachineArn=other.cloud.state_machine)
     assert described["status"] == "ACTIVE"
     functions = other.cloud.client("lambda")
-    for name in ("register_task_definition", "update_service", "poll_stability"):
+    for name in ("register_task_definition", "update_service", "poll_stability", "dispatcher"):
         assert functions.get_function(FunctionName=other.cloud.functions[name])
 
 

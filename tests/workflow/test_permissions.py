@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.workflow.conftest import WRITTEN, Service
-from tests.workflow.test_deployments import Deployer, image_of, request_for
-from tests.workflow.test_sweep import losing_events
+from local import images
+from tests.workflow.conftest import WRITTEN, Service, eventually
+from tests.workflow.deployer import Deployer, an_hour_later, losing_events, request_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from local.cloud import Cloud
 
 REGISTER, UPDATE, POLL = "register_task_definition", "update_service", "poll_stability"
-SWEEP, WRITE = "sweep", "write_parameter"
-FUNCTIONS = (REGISTER, UPDATE, POLL, SWEEP, WRITE)
+DISPATCH, WRITE = "dispatcher", "write_parameter"
+STEPS = (REGISTER, UPDATE, POLL)
+FUNCTIONS = (*STEPS, DISPATCH, WRITE)
 
 # What the functions are given for Lambda's own sake; and what the emulator's ECS does not know.
 NOT_SEEN_HERE = {
@@ -44,7 +45,7 @@ class Stage:
     cloud: Cloud
     deployer: Deployer
     service: Service
-    pushes: int = 1
+    pushes: int = 100
 
     def policy(self, function: str) -> tuple[str, dict[str, Any]]:
         """The name of a function's role, and its policy."""
@@ -74,79 +75,97 @@ class Stage:
     def _put(self, role: str, policy: dict[str, Any]) -> None:
         self.cloud.client("iam").put_role_policy(RoleName=role, PolicyName="Step", PolicyDocument=json.dumps(policy))
 
-    def log(self, function: str) -> str:
-        """All that a function has logged."""
-        configuration = self.cloud.client("lambda").get_function_configuration(
-            FunctionName=self.cloud.functions[function]
-        )
-        events = self.cloud.client("logs").filter_log_events(logGroupName=configuration["LoggingConfig"]["LogGroup"])
-        return "\n".join(event["message"] for event in events["events"])
+    def settle(self) -> None:
+        """Wait until nothing goes on that a function without a permission has left."""
+        eventually(lambda: not self.deployer.all(statusFilter="RUNNING") and self.deployer.dispatched())
+        if self.deployer.owner(self.service.key):
+            self.deployer.send({"reconcile": [self.service.key]})
+        eventually(lambda: self.deployer.dispatched() and self.deployer.settled(self.service.key))
+
+    def _start(self, **more: object) -> str:
+        return end_of(self.deployer.start(request_for(self.service, **more)))
 
     def deploy(self) -> str:
         """Deploy an image by hand; gives what a person reads of it."""
-        return told(self.deployer.start(request_for(self.service, image=f"{self.service.repository}:good")))
+        return self._start(image=f"{self.service.repository}:good")
+
+    def deploy_again(self) -> str:
+        """Deploy it as the dispatcher does where an execution has died that may have registered a revision."""
+        self.pushes += 1
+        restart = {"request": f"request-{self.pushes}", "time": now()}
+        return self._start(image=f"{self.service.repository}:good", restart=restart)
 
     def fail(self) -> str:
         """Deploy an image that crashes; gives what a person reads of it, in the end and in the log."""
-        before = len(self.log(POLL))
-        end = told(self.deployer.start(request_for(self.service, image=f"{self.service.repository}:bad")))
-        return end + self.log(POLL)[before:]
+        before = len(self.deployer.log(POLL))
+        return self._start(image=f"{self.service.repository}:bad") + self.deployer.log(POLL)[before:]
 
     def revert(self) -> str:
-        return told(self.deployer.start(request_for(self.service, revert=True)))
+        return self._start(revert=True)
 
-    def push(self, times: int = 1) -> str:
-        """An event, so many times."""
-        self.pushes += 1
-        push = {"id": f"event-{self.pushes}", "time": datetime.now(UTC).isoformat()}
-        request = request_for(self.service, image=f"{self.service.repository}:good", push=push)
-        return told([self.deployer.start(request) for _ in range(times)][-1])
+    def push(self) -> str:
+        """Let the dispatcher have the event of a push."""
+        return self._dispatch(self._lost_push())
 
-    def push_twice(self) -> str:
-        return self.push(times=2)
+    def miss(self) -> str:
+        """Have the service reconciled, which misses a push."""
+        self._lost_push()
+        with an_hour_later(self.deployer, self.service.key):
+            return self._dispatch({"reconcile": [self.service.key]})
 
-    def update_again(self) -> str:
-        """Try the second step again, of an execution whose first try of it was lost."""
-        execution = self.deployer.start(request_for(self.service, image=f"{self.service.repository}:good"))
-        assert execution["output"]["outcome"] == "DEPLOYED"
-        history = self.deployer.states.get_execution_history(executionArn=execution["executionArn"])["events"]
-        entered = (each.get("stateEnteredEventDetails", {}) for each in history)
-        (progress,) = (json.loads(each["input"])["progress"] for each in entered if each.get("name") == "UpdateService")
-        answer = self.invoke(UPDATE, {"progress": progress, "attempt": 1, "enteredAt": progress["started_at"]})
-        assert answer["next"] in {"wait", "fail"}
-        return json.dumps(answer.get("failure", "DEPLOYED"))
+    def free(self) -> str:
+        """Have the service reconciled, whose execution was stopped."""
+        arn = self.deployer.begin(request_for(self.service, image=f"{self.service.repository}:slow"))
+        eventually(lambda: "WaitForRollout" in self.deployer.entered(arn))
+        with losing_events(self.cloud, "Ended"):
+            self.deployer.states.stop_execution(executionArn=arn)
+        end = self._dispatch({"reconcile": [self.service.key]})
+        return end if self.deployer.owner(self.service.key) else f"{end} FREE"
 
-    def sweep(self) -> str:
-        """Let a push be missed."""
-        self.service.wait_stable()
-        with losing_events(self.cloud, self.service.repository):
-            self.pushes += 1
-            self.service.push(f"v{self.pushes}")
-        asked = request_for(self.service, image=f"{self.cloud.registry}/{self.service.repository}")
-        answer = self.invoke(SWEEP, {"grace": 0, "targets": [{"request": asked, "tags": ["v*"]}]})
-        if isinstance(answer, list):
-            (arn,) = answer
-            return told(self.deployer.ended(arn))
-        return f"{answer['errorType']} AccessDenied {answer['errorMessage']}"
+    def bury(self) -> str:
+        """Let the dispatcher have a message that nobody can handle."""
+        return self._dispatch({"source": "somebody"})
 
     def write(self) -> str:
         """Write the parameter of the service."""
         event = request_for(self.service, execution="by-hand", parameter=WRITTEN["parameter"], container="web")
-        answer = self.invoke(WRITE, event)
+        answer = self.deployer.invoke(WRITE, event)
         if isinstance(answer, str):
-            return "DEPLOYED" if answer == image_of(self.service) else answer
+            return "DEPLOYED" if answer == self.service.images()[0] else answer
         return f"{answer['errorType']} {answer['errorMessage']}"
 
-    def invoke(self, function: str, event: dict[str, Any]) -> Any:
-        answer = self.cloud.client("lambda").invoke(
-            FunctionName=self.cloud.functions[function], Payload=json.dumps(event)
-        )
-        return json.loads(answer["Payload"].read())
+    def _lost_push(self) -> dict[str, Any]:
+        """Push an image whose event does not come; gives the event."""
+        self.pushes += 1
+        with losing_events(self.cloud, "Push"):
+            pushed = images.push(self.cloud.client("ecr"), self.service.repository, f"v{self.pushes}")
+        detail = {"action-type": "PUSH", "result": "SUCCESS", "repository-name": pushed.repository}
+        return {
+            "source": "aws.ecr",
+            "detail-type": "ECR Image Action",
+            "account": self.cloud.account,
+            "region": self.cloud.region,
+            "id": f"event-{self.pushes}",
+            "time": now(),
+            "detail": {**detail, "image-tag": pushed.tag, "image-digest": pushed.digest},
+        }
+
+    def _dispatch(self, message: dict[str, Any]) -> str:
+        """Let the dispatcher handle a message that comes for the last time.
+
+        Gives what it answers, how what it starts ends, and why the message is among the dead letters.
+        """
+        before, body = self.deployer.all(), json.dumps(message)
+        record = {"messageId": "one", "body": body, "attributes": {"ApproximateReceiveCount": "20"}}
+        answer = self.deployer.invoke(DISPATCH, {"Records": [record]})
+        ends = [end_of(self.deployer.ended(arn)) for arn in self.deployer.of(self.service.name, before)]
+        reasons = [reason for text, reason in self.deployer.dead_letters() if text == body]
+        return " ".join([json.dumps(answer), *ends, *reasons])
 
 
 def actions(statement: dict[str, Any]) -> list[str]:
-    said = statement["Action"]
-    return [said] if isinstance(said, str) else said
+    allowed = statement["Action"]
+    return [allowed] if isinstance(allowed, str) else allowed
 
 
 def is_meant(statement: dict[str, Any], action: str, condition: str) -> bool:
@@ -154,12 +173,16 @@ def is_meant(statement: dict[str, Any], action: str, condition: str) -> bool:
     return action in actions(statement) and (not condition or condition in keys)
 
 
-def told(execution: dict[str, Any]) -> str:
+def end_of(execution: dict[str, Any]) -> str:
     """The error and the cause of an execution, or its outcome."""
     return json.dumps([execution.get(key) for key in ("error", "cause", "output")])
 
 
-# Without the action the execution, or the sweep, ends as AccessDenied.
+def now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+# Without the action the execution, or the function, ends with what it may not do.
 ENDS = [
     (REGISTER, "ecs:DescribeServices", "", Stage.deploy),
     (REGISTER, "ecs:DescribeTaskDefinition", "", Stage.deploy),
@@ -167,21 +190,27 @@ ENDS = [
     (REGISTER, "ecs:RegisterTaskDefinition", "", Stage.deploy),
     (REGISTER, "ecs:TagResource", "ecs:CreateAction", Stage.deploy),
     (REGISTER, "iam:PassRole", "iam:PassedToService", Stage.deploy),
-    (REGISTER, "ecs:ListTaskDefinitions", "", Stage.revert),
-    (REGISTER, "ecs:TagResource", "aws:TagKeys", Stage.revert),
-    (REGISTER, "states:StartExecution", "", Stage.push),
-    (REGISTER, "states:DescribeExecution", "", Stage.push_twice),
+    (REGISTER, "dynamodb:GetItem", "", Stage.deploy),
+    (REGISTER, "dynamodb:PutItem", "", Stage.deploy),
+    (REGISTER, "dynamodb:Query", "", Stage.revert),
+    (REGISTER, "ecs:ListTaskDefinitions", "", Stage.deploy_again),
+    (UPDATE, "ecs:DescribeServices", "", Stage.deploy),
     (UPDATE, "ecs:UpdateService", "", Stage.deploy),
-    (UPDATE, "ecs:DescribeServices", "", Stage.update_again),
-    (UPDATE, "ecs:DescribeTaskDefinition", "", Stage.update_again),
-    (UPDATE, "ecs:ListTaskDefinitions", "", Stage.update_again),
+    (UPDATE, "iam:PassRole", "iam:PassedToService", Stage.deploy),
+    (UPDATE, "dynamodb:GetItem", "", Stage.deploy),
+    (UPDATE, "dynamodb:PutItem", "", Stage.deploy),
     (POLL, "ecs:DescribeServices", "", Stage.deploy),
-    (SWEEP, "states:DescribeStateMachine", "", Stage.sweep),
-    (SWEEP, "states:StartExecution", "", Stage.sweep),
-    (SWEEP, "ecs:DescribeServices", "", Stage.sweep),
-    (SWEEP, "ecs:DescribeTaskDefinition", "", Stage.sweep),
-    (SWEEP, "ecs:ListTaskDefinitions", "", Stage.sweep),
-    (SWEEP, "ecr:DescribeImages", "", Stage.sweep),
+    (POLL, "dynamodb:GetItem", "", Stage.deploy),
+    (POLL, "dynamodb:PutItem", "", Stage.deploy),
+    (DISPATCH, "states:StartExecution", "", Stage.push),
+    (DISPATCH, "states:DescribeExecution", "", Stage.free),
+    (DISPATCH, "dynamodb:PutItem", "", Stage.free),
+    (DISPATCH, "dynamodb:GetItem", "", Stage.miss),
+    (DISPATCH, "dynamodb:Query", "", Stage.miss),
+    (DISPATCH, "ecs:DescribeServices", "", Stage.miss),
+    (DISPATCH, "ecs:DescribeTaskDefinition", "", Stage.miss),
+    (DISPATCH, "ecr:DescribeImages", "", Stage.miss),
+    (DISPATCH, "sqs:SendMessage", "", Stage.bury),
     (WRITE, "ecs:DescribeServices", "", Stage.write),
     (WRITE, "ecs:DescribeTaskDefinition", "", Stage.write),
     (WRITE, "ssm:PutParameter", "", Stage.write),
@@ -191,18 +220,30 @@ GOES_ON = [
     (POLL, "ecs:ListTasks", "", Stage.fail),
     (POLL, "ecs:DescribeTasks", "", Stage.fail),
     (POLL, "ecs:DescribeTaskDefinition", "", Stage.fail),
-    (POLL, "ecs:ListTaskDefinitions", "", Stage.fail),
-    (POLL, "ecs:TagResource", "aws:TagKeys", Stage.fail),
+    (POLL, "ecs:DeregisterTaskDefinition", "", Stage.fail),
     (POLL, "logs:GetLogEvents", "", Stage.fail),
 ]
+# Without it the function gets no message.
+NOTHING_ARRIVES = [
+    (DISPATCH, "sqs:ReceiveMessage", ""),
+    (DISPATCH, "sqs:DeleteMessage", ""),
+    (DISPATCH, "sqs:GetQueueAttributes", ""),
+]
+WITH_ALL = {
+    "fail": '"rolledBack": true',
+    "free": "FREE",
+    "bury": "KeyError: ",
+}
+"""What is to be read of an act that nothing is missing for, where it is not a deployment."""
 
 
 @pytest.fixture(scope="module")
-def stage(cloud: Cloud, written: Service) -> Stage:
+def prepared(cloud: Cloud, written: Service) -> Stage:
     """A service with roles and a log, to which an image was deployed."""
     service = written
-    for tag in ("good", "bad"):
-        service.push(tag, "run" if tag == "good" else "crash")
+    service.push("good")
+    service.push("bad", "crash")
+    service.push("slow", "hang")
     trusted = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
     role = cloud.client("iam").create_role(
         RoleName="task", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trusted]})
@@ -226,6 +267,13 @@ def stage(cloud: Cloud, written: Service) -> Stage:
     return stage
 
 
+@pytest.fixture
+def stage(prepared: Stage) -> Iterator[Stage]:
+    """The stage, on which nothing is left to go on."""
+    yield prepared
+    prepared.settle()
+
+
 @pytest.mark.parametrize(
     ("function", "action", "condition", "act"), ENDS, ids=lambda value: getattr(value, "__name__", value)
 )
@@ -234,9 +282,9 @@ def test_without_it_the_end_says_so(
 ) -> None:
     with stage.without(function, action, condition):
         end = act(stage)
-    assert "AccessDenied" in end
     assert f"may not call {action}" in end
     assert stage.policy(function)[0] in end
+    assert function not in STEPS or end.startswith('["AccessDenied"')
 
 
 @pytest.mark.parametrize(
@@ -245,24 +293,30 @@ def test_without_it_the_end_says_so(
 def test_without_it_the_return_goes_on(
     stage: Stage, function: str, action: str, condition: str, act: Callable[[Stage], str]
 ) -> None:
-    running = image_of(stage.service)
+    stable = stage.deployer.state(stage.service.key)["stable"]["revision"]
     with stage.without(function, action, condition):
         end = act(stage)
     assert '"rolledBack": true' in end
     assert f"may not call {action}" in end
-    assert image_of(stage.service) == running
+    assert stage.service.primary()["taskDefinition"] == stable
+
+
+@pytest.mark.parametrize(("function", "action", "condition"), NOTHING_ARRIVES)
+def test_without_it_nothing_arrives(stage: Stage, function: str, action: str, condition: str) -> None:
+    with stage.without(function, action, condition):
+        stage.deployer.send("anything")
+        assert eventually(stage.deployer.take) == "anything"
 
 
 @pytest.mark.parametrize("act", dict.fromkeys(case[3] for case in [*ENDS, *GOES_ON]))
 def test_with_all_of_them_it_works(stage: Stage, act: Callable[[Stage], str]) -> None:
     end = act(stage)
     assert "may not call" not in end
-    wanted = {"fail": '"rolledBack": true', "push_twice": "DUPLICATE"}.get(act.__name__, "DEPLOYED")
-    assert wanted in end
+    assert WITH_ALL.get(act.__name__, "DEPLOYED") in end
 
 
 def test_every_permission_of_every_function_is_among_them(stage: Stage) -> None:
-    tried = {(function, action, condition) for function, action, condition, _ in [*ENDS, *GOES_ON]}
+    tried = {case[:3] for case in [*ENDS, *GOES_ON, *NOTHING_ARRIVES]}
     given = {
         (function, action, key)
         for function in FUNCTIONS
@@ -275,18 +329,26 @@ def test_every_permission_of_every_function_is_among_them(stage: Stage) -> None:
     assert {action for _, action, _ in given} >= set(NOT_SEEN_HERE)
 
 
+def test_what_is_refused_after_its_turn_stays_refused(stage: Stage) -> None:
+    before = stage.deployer.all()
+    with stage.without(REGISTER, "ecs:RegisterTaskDefinition"):
+        assert "Nothing was changed" in stage.deploy()
+    stage.settle()
+    assert len(stage.deployer.of(stage.service.name, before)) == 1
+
+
 def test_a_service_outside_of_the_targets_cannot_be_touched(
     stage: Stage, create_service: Callable[..., Service]
 ) -> None:
     other = create_service()
     before = other.describe()["deployments"]
-    end = told(stage.deployer.start(request_for(other, image=f"{other.repository}:1")))
+    end = end_of(stage.deployer.start(request_for(other, image=f"{other.repository}:1")))
     assert "may not call ecs:DescribeServices" in end
-    # Nor by the function that updates, were it told to.
-    progress = {**_progress(stage), "cluster": other.cluster, "service": other.name}
-    answer = stage.invoke(UPDATE, {"progress": progress, "attempt": 0, "enteredAt": progress["started_at"]})
-    assert "may not call ecs:UpdateService" in json.dumps(answer)
     assert other.describe()["deployments"] == before
+    # Nor by the function that updates, were it told to.
+    services = f"arn:aws:ecs:{stage.cloud.region}:{stage.cloud.account}:service"
+    assert allows(stage.cloud, "UpdateServiceRole", "ecs:UpdateService", f"{services}/{stage.service.key}")
+    assert not allows(stage.cloud, "UpdateServiceRole", "ecs:UpdateService", f"{services}/{other.key}")
 
 
 def role_of(cloud: Cloud, logical_id: str) -> str:
@@ -311,7 +373,7 @@ def allows(cloud: Cloud, role: str, action: str, resource: str, **keys: str) -> 
     return bool(result["EvalDecision"] == "allowed")
 
 
-def test_the_state_machine_may_look_at_the_targets_and_at_no_other_service(stage: Stage) -> None:
+def test_the_state_machine_may_describe_the_targets_and_no_other_service(stage: Stage) -> None:
     cloud, service = stage.cloud, stage.service
     services = f"arn:aws:ecs:{cloud.region}:{cloud.account}:service/{service.cluster}/"
     assert allows(cloud, "WorkflowRole", "ecs:DescribeServices", f"{services}{service.name}")
@@ -333,7 +395,7 @@ def test_the_state_machine_may_do_what_its_states_do_and_nothing_more(cloud: Clo
     for function in invoked:
         assert allows(cloud, "WorkflowRole", "lambda:InvokeFunction", function)
     function = f"arn:aws:lambda:{cloud.region}:{cloud.account}:function:"
-    assert not allows(cloud, "WorkflowRole", "lambda:InvokeFunction", f"{function}{cloud.functions[SWEEP]}")
+    assert not allows(cloud, "WorkflowRole", "lambda:InvokeFunction", f"{function}{cloud.functions[DISPATCH]}")
     assert not allows(cloud, "WorkflowRole", "lambda:InvokeFunction", f"{function}another")
     bus = f"arn:aws:events:{cloud.region}:{cloud.account}:event-bus/"
     assert allows(cloud, "WorkflowRole", "events:PutEvents", f"{bus}default", **{"events:source": "ecs-deploy"})
@@ -342,31 +404,24 @@ def test_the_state_machine_may_do_what_its_states_do_and_nothing_more(cloud: Clo
     assert not allows(cloud, "WorkflowRole", "states:StartExecution", cloud.state_machine)
 
 
-def test_the_rules_and_the_schedules_may_start_one_thing_each(cloud: Cloud) -> None:
-    sweep = f"arn:aws:lambda:{cloud.region}:{cloud.account}:function:{cloud.functions[SWEEP]}"
-    other = f"arn:aws:lambda:{cloud.region}:{cloud.account}:function:{cloud.functions[UPDATE]}"
-    assert allows(cloud, "TriggersRole", "states:StartExecution", cloud.state_machine)
-    assert not allows(cloud, "TriggersRole", "states:StartExecution", f"{cloud.state_machine}2")
-    assert allows(cloud, "SweepRole", "lambda:InvokeFunction", sweep)
-    assert not allows(cloud, "SweepRole", "lambda:InvokeFunction", other)
-    assert not allows(cloud, "ClaimsRole", "states:StartExecution", cloud.state_machine)
+def test_the_schedules_may_send_to_the_queue_and_do_nothing_else(cloud: Cloud) -> None:
+    sqs = cloud.client("sqs")
+    queue, dead_letters = (
+        sqs.get_queue_attributes(QueueUrl=cloud.outputs[name], AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        for name in ("QueueUrl", "DeadLetterQueueUrl")
+    )
+    assert allows(cloud, "DispatchRole", "sqs:SendMessage", queue)
+    assert not allows(cloud, "DispatchRole", "sqs:SendMessage", dead_letters)
+    assert not allows(cloud, "DispatchRole", "sqs:ReceiveMessage", queue)
+    assert not allows(cloud, "DispatchRole", "states:StartExecution", cloud.state_machine)
 
 
 def test_only_roles_of_tasks_are_passed(cloud: Cloud) -> None:
-    def passes(service: str) -> bool:
-        role = f"arn:aws:iam::{cloud.account}:role/task"
-        return allows(cloud, "RegisterTaskDefinitionRole", "iam:PassRole", role, **{"iam:PassedToService": service})
+    def passes(role: str, service: str) -> bool:
+        passed = f"arn:aws:iam::{cloud.account}:role/task"
+        return allows(cloud, role, "iam:PassRole", passed, **{"iam:PassedToService": service})
 
-    assert passes("ecs-tasks.amazonaws.com")
-    assert not passes("lambda.amazonaws.com")
-    assert not passes("ec2.amazonaws.com")
-
-
-def _progress(stage: Stage) -> dict[str, Any]:
-    execution = stage.deployer.start(request_for(stage.service, image=f"{stage.service.repository}:good"))
-    history = stage.deployer.states.get_execution_history(executionArn=execution["executionArn"])["events"]
-    entered = (each.get("stateEnteredEventDetails", {}) for each in history)
-    progress: dict[str, Any] = next(
-        json.loads(each["input"])["progress"] for each in entered if each.get("name") == "UpdateService"
-    )
-    return progress
+    for role in ("RegisterTaskDefinitionRole", "UpdateServiceRole"):
+        assert passes(role, "ecs-tasks.amazonaws.com")
+        assert not passes(role, "lambda.amazonaws.com")
+        assert not passes(role, "ec2.amazonaws.com")

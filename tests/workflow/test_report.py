@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from local import report
-from tests.workflow.test_deployments import Deployer, request_for
+from tests.workflow.conftest import eventually
+from tests.workflow.deployer import Deployer, request_for, throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from tests.workflow.conftest import Service
 
 
-def told(cloud: Cloud, arn: str) -> Story:
+def story_of(cloud: Cloud, arn: str) -> Story:
     name = arn.rpartition(":")[2]
     return next(story for story in report.stories(cloud) if story.name == name)
 
@@ -25,23 +26,19 @@ def bars(story: Story, label: str) -> list[str]:
     return [bar.text for row in story.rows if row.label == label for bar in row.bars]
 
 
+def labels(story: Story) -> list[str]:
+    """The rows but for those of tasks."""
+    return [row.label for row in story.rows if not row.label.startswith("task of")]
+
+
 def test_a_broken_push(cloud: Cloud, create_target: Callable[..., Service], tmp_path: Path) -> None:
     service, deployer = create_target(), Deployer(cloud)
-    with deployer.new() as executions:
+    with deployer.new(service.name) as executions:
         service.push("v2", "crash")
-    story = told(cloud, executions[0]["executionArn"])
+    story = story_of(cloud, executions[0]["executionArn"])
     new, old = f"{service.name}:2", f"{service.name}:1"
     assert (story.end, story.status, story.before, story.after) == ("DeploymentFailed", "FAILED", old, old)
-    assert [row.label for row in story.rows if not row.label.startswith("task of")] == [
-        "push",
-        "register",
-        "update",
-        "look",
-        "verdict",
-        "rollout",
-        "roll back",
-        "return",
-    ]
+    assert labels(story) == ["push", "register", "update", "poll", "verdict", "rollout", "roll back", "return"]
     assert bars(story, "rollout") == [new]
     assert bars(story, "return") == [old]
     assert bars(story, "verdict") == ["DeploymentFailed", "DeploymentFailed"]
@@ -57,15 +54,27 @@ def test_a_broken_push(cloud: Cloud, create_target: Callable[..., Service], tmp_
 
 def test_a_request_that_is_none(cloud: Cloud) -> None:
     execution = Deployer(cloud).start(["nothing", "<b>like</b>", "it"])
-    story = told(cloud, execution["executionArn"])
+    story = story_of(cloud, execution["executionArn"])
     assert (story.end, story.where, story.rows[0].label) == ("InvalidRequest", "? in ?", "register")
 
 
-def test_a_success_by_hand(cloud: Cloud, create_target: Callable[..., Service]) -> None:
-    service = create_target()
-    service.push("2")
-    execution = Deployer(cloud).start(request_for(service, image=f"{service.repository}:2"))
-    story = told(cloud, execution["executionArn"])
-    assert (story.end, story.origin, story.after) == ("DEPLOYED", "start", f"{service.name}:2")
+def test_a_success_by_hand_after_a_wait_for_the_turn(cloud: Cloud, pair: Service) -> None:
+    deployer = Deployer(cloud)
+    for repository in (pair.repository, f"{pair.repository}-proxy"):
+        pair.push("2", repository=repository)
+    with throttled(cloud, "poll_stability"):
+        first = deployer.begin(request_for(pair, image=f"{pair.repository}:2"))
+        eventually(lambda: deployer.owner(pair.key) == first)
+        second = deployer.begin(request_for(pair, image=f"{pair.repository}-proxy:2"))
+        eventually(lambda: "WaitForTurn" in deployer.entered(second))
+    deployer.ended(second)
+    story = story_of(cloud, second)
+    assert (story.end, story.origin, story.before, story.after) == (
+        "DEPLOYED",
+        "start",
+        f"{pair.name}:2",
+        f"{pair.name}:3",
+    )
+    assert labels(story) == ["register", "turn", "update", "poll", "verdict", "rollout"]
     assert bars(story, "verdict") == ["DEPLOYED"]
-    assert any("running" in bars(story, row.label) for row in story.rows if row.label == f"task of {service.name}:2")
+    assert any("running" in bars(story, row.label) for row in story.rows if row.label == f"task of {pair.name}:3")

@@ -1,6 +1,8 @@
-"""Nothing of a task definition that may be a secret leaves the functions: not by logs, histories, events or errors.
+"""Nothing of a task definition that may be a secret leaves the functions.
 
-A canary in every member of a task definition is looked for over the model: tests/unit/test_secrets.py.
+Not by logs, histories, events, errors, or the table.
+
+A canary in every member of a task definition is searched for over the model: tests/unit/test_secrets.py.
 """
 
 from __future__ import annotations
@@ -8,8 +10,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tests.workflow.test_deployments import Deployer, ecs_elsewhere, request_for
-from tests.workflow.test_notices import Mailbox, events
+from tests.workflow.conftest import eventually
+from tests.workflow.deployer import Deployer, elsewhere, request_for
+from tests.workflow.mailbox import Mailbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,17 +20,13 @@ if TYPE_CHECKING:
     from local.cloud import Cloud
     from tests.workflow.conftest import Service
 
-__all__ = ["events"]
-
 CANARY = "canary-in-the-mine"
 
 
-def test_no_canary_is_sighted(
-    cloud: Cloud,
-    create_target: Callable[..., Service],
-    events: Mailbox,
-) -> None:
+def test_no_canary_is_found(cloud: Cloud, create_target: Callable[..., Service]) -> None:
     service, deployer = create_target(), Deployer(cloud)
+    events = Mailbox(cloud, "events-about-canaries")
+    events.listen(cloud, "events-about-canaries", "ecs-deploy")
     cloud.client("ssm").put_parameter(Name=f"/{CANARY}", Value=CANARY, Type="SecureString")
     container = {
         "name": "web",
@@ -44,23 +43,22 @@ def test_no_canary_is_sighted(
     service.wait_stable()
     service.push("good")
     service.push("bad", "crash")
-    asked = {tag: request_for(service, image=f"{service.repository}:{tag}") for tag in ("good", "bad", "missing")}
-    executions = [deployer.start(request) for request in asked.values()]
+    requests = {tag: request_for(service, image=f"{service.repository}:{tag}") for tag in ("good", "bad", "missing")}
+    executions = [deployer.start(request) for request in requests.values()]
     executions.append(deployer.start(request_for(service, image="another:1")))
-    with ecs_elsewhere(cloud, "no endpoint at all", "poll_stability"):
-        executions.append(deployer.start(asked["good"]))
+    with elsewhere(cloud, "poll_stability", ECS="no endpoint at all"):
+        executions.append(deployer.start(requests["good"]))
     ends = [each.get("error") or each["output"]["outcome"] for each in executions]
     assert ends == ["DEPLOYED", "DeploymentFailed", "ImageNotFound", "NoMatchingContainer", "DeploymentFailed"]
-    told = [json.dumps(execution, default=str) for execution in executions]
-    for execution in executions:
-        arn = execution["executionArn"]
+    deployer.send({"reconcile": [service.key]})
+    eventually(lambda: deployer.dispatched() and deployer.settled(service.key))
+    texts = [json.dumps(execution, default=str) for execution in executions]
+    for arn in deployer.of(service.name):
         pages = deployer.states.get_paginator("get_execution_history").paginate(executionArn=arn)
-        told += [json.dumps(page, default=str) for page in pages]
-        told += events.about(arn)
-    for name in cloud.functions.values():
-        configuration = cloud.client("lambda").get_function_configuration(FunctionName=name)
-        pages = cloud.client("logs").get_paginator("filter_log_events")
-        for page in pages.paginate(logGroupName=configuration["LoggingConfig"]["LogGroup"]):
-            told += [event["message"] for event in page["events"]]
-    assert any("Registered" in text for text in told)
-    assert [text for text in told if CANARY in text] == []
+        texts += [json.dumps(page, default=str) for page in pages]
+        texts += events.about(arn)
+    texts += [deployer.log(module) for module in cloud.functions]
+    texts.append(json.dumps(cloud.client("dynamodb").scan(TableName=cloud.outputs["TableName"])["Items"]))
+    assert any("Registered" in text for text in texts)
+    assert service.key in texts[-1]
+    assert [text for text in texts if CANARY in text] == []

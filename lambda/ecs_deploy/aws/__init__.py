@@ -1,0 +1,1 @@
+"""The calls to AWS, a module for each service."""

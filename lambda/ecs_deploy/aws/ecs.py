@@ -1,0 +1,169 @@
+"""The calls to ECS.
+
+botocore drops the members of a document that its model does not know, on the way in and on the way out. Task
+definitions therefore pass as raw JSON, taken and given through botocore's own events:
+https://docs.aws.amazon.com/boto3/latest/guide/events.html
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import boto3
+
+from ecs_deploy.aws.client import ONE_TRY, service_not_found, translating
+from ecs_deploy.core.formats import family, number
+from ecs_deploy.core.service import Service, ServiceDeployment, Task
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_ecs.literals import DesiredStatusType
+
+
+class TaskDefinition(NamedTuple):
+    """A revision as ECS keeps it: the raw document, every member in it, and its tags."""
+
+    arn: str
+    document: dict[str, Any]
+    tags: dict[str, str]
+
+
+def describe_service(cluster: str, service: str) -> Service:
+    """Read a service with its deployments.
+
+    Raises `DeployError`, `AwsUnavailable`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html
+    """
+    with translating(cluster, service):
+        answer = connect().describe_services(cluster=cluster, services=[service])
+    if not answer["services"]:
+        raise service_not_found(cluster, service)
+    return Service.described(answer["services"][0])
+
+
+def describe_task_definition(revision: str) -> TaskDefinition:
+    """Read a revision by its ARN, or the newest active one of a family by the family's name.
+
+    Raises `DeployError`, `AwsUnavailable`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTaskDefinition.html
+    """
+    with translating():
+        answer: Mapping[str, Any] = connect().describe_task_definition(taskDefinition=revision, include=["TAGS"])
+    raw = answer["Raw"]
+    tags = {tag["key"]: tag.get("value", "") for tag in raw.get("tags") or ()}
+    return TaskDefinition(raw["taskDefinition"]["taskDefinitionArn"], raw["taskDefinition"], tags)
+
+
+def register_task_definition(document: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+    """Register a raw document and answer the new revision's ARN.
+
+    Raises `DeployError`, `AwsUnavailable`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html
+    """
+    whole = {**document, "tags": [{"key": key, "value": value} for key, value in tags.items()]}
+    client = connect()
+
+    def put_raw(params: dict[str, Any], **_: object) -> None:
+        params["body"] = json.dumps(whole).encode()
+
+    client.meta.events.register("before-call.ecs.RegisterTaskDefinition", put_raw)
+    try:
+        with translating():
+            answer: Mapping[str, Any] = client.register_task_definition(family=whole["family"], containerDefinitions=[])
+    finally:
+        client.meta.events.unregister("before-call.ecs.RegisterTaskDefinition", put_raw)
+    arn: str = answer["Raw"]["taskDefinition"]["taskDefinitionArn"]
+    return arn
+
+
+def update_service(cluster: str, service: str, revision: str) -> Service:
+    """Make the service run `revision`; the answer lists the deployment just made and those it displaced.
+
+    Raises `DeployError`, `AwsUnavailable`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html
+    """
+    with translating(cluster, service):
+        answer = connect().update_service(cluster=cluster, service=service, taskDefinition=revision)
+    return Service.described(answer["service"])
+
+
+def describe_service_deployment(arn: str) -> ServiceDeployment:
+    """Read a service deployment and the revision it brings in.
+
+    Raises `DeployError`, `AwsUnavailable`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceDeployments.html
+    """
+    with translating():
+        found = connect().describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
+        target = found["targetServiceRevision"]["arn"]
+        revisions = connect().describe_service_revisions(serviceRevisionArns=[target])["serviceRevisions"]
+    return ServiceDeployment(
+        arn=found["serviceDeploymentArn"],
+        status=found["status"],
+        stage=found.get("lifecycleStage", ""),
+        reason=found.get("statusReason"),
+        created_at=found["createdAt"],
+        revision=revisions[0]["taskDefinition"],
+    )
+
+
+def describe_tasks(cluster: str, service: str) -> tuple[Task, ...]:
+    """Read the tasks of a service: those that run or are on their way, and those that stopped within the last hour.
+
+    At most a hundred of each. Raises `DeployError`, `AwsUnavailable`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
+    """
+    statuses: tuple[DesiredStatusType, ...] = ("STOPPED", "RUNNING")
+    tasks: list[Task] = []
+    with translating(cluster, service):
+        for status in statuses:
+            arns = connect().list_tasks(cluster=cluster, serviceName=service, desiredStatus=status)["taskArns"]
+            if arns:
+                answer = connect().describe_tasks(cluster=cluster, tasks=arns)
+                tasks += [Task.described(each) for each in answer["tasks"]]
+    return tuple(tasks)
+
+
+def revisions_after(revision: str) -> list[str]:
+    """The ARNs of the active revisions of the same family with a higher number, the newest first.
+
+    Raises `DeployError`, `AwsUnavailable`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitions.html
+    """
+    pages = connect().get_paginator("list_task_definitions")
+    later: list[str] = []
+    with translating():
+        for page in pages.paginate(familyPrefix=family(revision), status="ACTIVE", sort="DESC"):
+            # A prefix fits other families too.
+            found = [arn for arn in page["taskDefinitionArns"] if family(arn) == family(revision)]
+            later += [arn for arn in found if number(arn) > number(revision)]
+            if any(number(arn) <= number(revision) for arn in found):
+                break
+    return later
+
+
+def deregister_task_definition(revision: str) -> None:
+    """Make a revision INACTIVE: nobody's "latest" is it any more. Raises `DeployError`, `AwsUnavailable`.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterTaskDefinition.html
+    """
+    with translating():
+        connect().deregister_task_definition(taskDefinition=revision)
+
+
+@cache
+def connect() -> "ECSClient":
+    """The client for ECS, made once; the SDK's own environment tells where AWS is."""
+    client = boto3.client("ecs", config=ONE_TRY)
+    for operation in ("DescribeTaskDefinition", "RegisterTaskDefinition"):
+        client.meta.events.register(f"before-parse.ecs.{operation}", _take_raw)
+    return client
+
+
+def _take_raw(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+    """Put the whole answer beside what the SDK reads of it, which is nothing: its model may know members otherwise."""
+    if response_dict["status_code"] == HTTPStatus.OK:
+        customized_response_dict["Raw"] = json.loads(response_dict["body"])
+        response_dict["body"] = b"{}"

@@ -1,0 +1,51 @@
+"""The calls to Step Functions."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from ecs_deploy.aws.client import ONE_TRY, translating
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
+
+def start(machine: str, name: str, request: Mapping[str, Any]) -> str | None:
+    """Start an execution of the state machine `machine` with a request, and answer its ARN; None if the name is taken.
+
+    A name is given once in 90 days. Raises `DeployError`, `AwsUnavailable`.
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+    """
+    with translating():
+        try:
+            started = connect().start_execution(stateMachineArn=machine, name=name, input=json.dumps(request))
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ExecutionAlreadyExists":
+                return None
+            raise
+    return started["executionArn"]
+
+
+def status_of(execution: str) -> str | None:
+    """The status of an execution: RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED …; None where there is none.
+
+    It is eventually consistent: an execution that has just started may not be there. Raises `DeployError`,
+    `AwsUnavailable`. https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
+    """
+    with translating():
+        try:
+            return connect().describe_execution(executionArn=execution)["status"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
+                return None
+            raise
+
+
+@cache
+def connect() -> "SFNClient":
+    """The client for Step Functions."""
+    return boto3.client("stepfunctions", config=ONE_TRY)

@@ -1,0 +1,206 @@
+"""A decision: what comes next, which the workflow reads from `next`, and what of the deployment goes with it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple, assert_never
+
+from ecs_deploy.core.codec import decode, encode
+from ecs_deploy.core.errors import DeployError, Error
+from ecs_deploy.core.formats import short
+from ecs_deploy.core.plan import Failure, Plan, Rollout
+from ecs_deploy.core.poll_schedule import jitter
+from ecs_deploy.core.service import Service
+from ecs_deploy.core.state import Candidate, Phase
+
+
+class Outcome(StrEnum):
+    """How an execution succeeds."""
+
+    DEPLOYED = "DEPLOYED"
+    SUPERSEDED = "SUPERSEDED"
+    UNCHANGED = "UNCHANGED"
+    HELD = "HELD"
+    RELEASED = "RELEASED"
+
+
+class Turn(NamedTuple):
+    """What an execution remembers while it waits for its turn: what it would change, and since when it waits."""
+
+    containers: tuple[str, ...]
+    digest: str
+    since: datetime
+
+
+class WaitForTurn(NamedTuple):
+    """Ask again after some seconds whether it is this execution's turn."""
+
+    turn: Turn
+    seconds: int
+
+
+class Register(NamedTuple):
+    """Register a revision anew, on top of what the service runs now."""
+
+    plan: Plan
+    rollout: Rollout
+
+
+class Update(NamedTuple):
+    """Make the service run the rollout's target; `announced` unless people are to be notified of the start first."""
+
+    plan: Plan
+    rollout: Rollout
+    announced: bool = True
+
+
+class Wait(NamedTuple):
+    """Poll again after some seconds."""
+
+    plan: Plan
+    rollout: Rollout
+    seconds: int
+
+
+class Succeed(NamedTuple):
+    """End well. `outcome` is the output of the execution, as the contract says."""
+
+    outcome: Mapping[str, Any]
+    reasons: tuple[str, ...] = ()
+
+
+class Fail(NamedTuple):
+    """End badly. `cause` is what the contract says beside the error."""
+
+    error: Error
+    cause: Mapping[str, Any]
+
+
+Decision = WaitForTurn | Register | Update | Wait | Succeed | Fail
+End = Succeed | Fail
+
+
+def as_answer(decision: Decision) -> dict[str, Any]:
+    """The decision as the workflow reads it."""
+    match decision:
+        case WaitForTurn(turn, seconds):
+            return {"next": "wait_for_turn", "wait": seconds, "turn": encode(turn)}
+        case Register(plan, rollout):
+            return {"next": "register", **_deployment(plan, rollout)}
+        case Update(plan, rollout, announced):
+            return {"next": "update" if announced else "announce", **_deployment(plan, rollout)}
+        case Wait(plan, rollout, seconds):
+            return {"next": "wait_for_rollout", "wait": seconds, **_deployment(plan, rollout)}
+        case Succeed(outcome, reasons):
+            return {"next": "succeed", "outcome": dict(outcome), "reasons": list(reasons)}
+        case Fail(error, cause):
+            return {"next": "fail", "failure": {"error": error, "cause": dict(cause)}}
+    assert_never(decision)
+
+
+def decision_from(answer: Mapping[str, Any]) -> Update | End:
+    """Read what `as_answer` gave for an end, or for the beginning of a return."""
+    match answer["next"]:
+        case "succeed":
+            return Succeed(answer["outcome"], tuple(answer["reasons"]))
+        case "fail":
+            return Fail(Error(answer["failure"]["error"]), answer["failure"]["cause"])
+        case _:
+            return Update(decode(Plan, answer["plan"]), decode(Rollout, answer["rollout"]))
+
+
+def _deployment(plan: Plan, rollout: Rollout) -> dict[str, Any]:
+    return {"plan": encode(plan), "rollout": encode(rollout)}
+
+
+def wait(plan: Plan, rollout: Rollout, service: Service, now: datetime) -> Wait:
+    """Poll again when the end is likely, and never later than the deadline."""
+    seconds, schedule = rollout.schedule.next_wait(
+        service.stage,
+        rollout.elapsed(now),
+        left=(rollout.deadline(plan.timeout) - now).total_seconds(),
+        polls=rollout.polls,
+        jitter=jitter(plan.execution, rollout.polls),
+    )
+    return Wait(plan, rollout._replace(schedule=schedule), seconds)
+
+
+def succeed(outcome: Outcome, plan: Plan, rollout: Rollout, now: datetime, *reasons: str) -> Succeed:
+    """End well, after the service was updated or was about to be."""
+    skipped = skip(outcome, plan.cluster, plan.service, plan.candidate, plan.image, now, *reasons)
+    deployment = rollout.deployment if rollout.updated_at else None
+    done = {"revision": plan.revision, "replaced": plan.replaced, "deployment": deployment, "polls": rollout.polls}
+    return skipped._replace(outcome={**skipped.outcome, **done})
+
+
+def skip(
+    outcome: Outcome, cluster: str, service: str, candidate: Candidate, image: str | None, now: datetime, *reasons: str
+) -> Succeed:
+    """End well without having touched the service."""
+    members = {
+        "outcome": outcome,
+        "cluster": cluster,
+        "service": service,
+        "image": image,
+        "digest": candidate.digest or None,
+        "revision": None,
+        "replaced": None,
+        "deployment": None,
+        "seconds": seconds_between(candidate.started_at, now),
+        "polls": 0,
+    }
+    return Succeed(members, reasons)
+
+
+def refuse(error: DeployError, request: object) -> Fail:
+    """End badly before anything was changed."""
+    image = request.get("image") if isinstance(request, dict) else None
+    cause: dict[str, Any] = {
+        "message": f"{error.message} Nothing was changed.",
+        "reasons": [],
+        "image": image[:_MOST_IMAGE] if isinstance(image, str) else None,
+        "digest": None,
+        "revision": None,
+        "replaced": None,
+        "rolledBack": None,
+    }
+    return Fail(error.error, cause)
+
+
+def fail(
+    plan: Plan, failure: Failure, message: str, *, rolled_back: bool | None, reasons: tuple[str, ...] = ()
+) -> Fail:
+    """End badly, with the reason told."""
+    cause = {
+        "message": message,
+        "reasons": [*failure.reasons, *reasons],
+        "image": plan.image,
+        "digest": plan.candidate.digest or None,
+        "revision": plan.revision,
+        "replaced": plan.replaced,
+        "rolledBack": rolled_back,
+    }
+    return Fail(failure.error, cause)
+
+
+def stop(plan: Plan, rollout: Rollout, error: DeployError) -> Fail:
+    """End badly because the deployer may not or cannot go on; says what it leaves behind."""
+    if rollout.phase is Phase.RETURNING and rollout.failure:
+        failed = rollout.failure._replace(error=Error.ROLLBACK_FAILED)
+        message = f"{rollout.failure.message} The return to {short(rollout.target)} failed too: {error.message}"
+        return fail(plan, failed, message, rolled_back=False, reasons=(error.message,))
+    if rollout.updated_at:
+        left = (
+            f"The deployment of {short(plan.revision)} was left as it is: ECS goes on with it, and nobody watches it."
+        )
+    else:
+        left = f"{short(plan.revision)} is registered, and the service was not changed."
+    return fail(plan, Failure(error.error, error.message), f"{error.message} {left}", rolled_back=None)
+
+
+def seconds_between(then: datetime, now: datetime) -> float:
+    """Seconds from a moment by another machine's clock."""
+    return round(max((now - then).total_seconds(), 0.0), 1)
+
+
+_MOST_IMAGE = 1_024

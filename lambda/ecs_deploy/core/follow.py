@@ -1,0 +1,152 @@
+"""What follows a verdict: wait, update again, return to what was stable, or end; and what the table keeps of it."""
+
+from datetime import datetime
+from typing import NamedTuple, assert_never
+
+from ecs_deploy.core import transitions
+from ecs_deploy.core.decision import Decision, End, Outcome, Update, fail, succeed, wait
+from ecs_deploy.core.errors import Error
+from ecs_deploy.core.formats import short
+from ecs_deploy.core.plan import Explanation, Failure, Plan, Rollout
+from ecs_deploy.core.service import Service
+from ecs_deploy.core.state import EVERY_CONTAINER, Phase, Result, Stable, State
+from ecs_deploy.core.verdict import Finding, Verdict
+
+FAILURES = frozenset({Finding.FAILED, Finding.TIMED_OUT, Finding.ECS_ROLLED_BACK})
+"""The findings to explain: the tasks can tell why."""
+UNDECIDED = frozenset({Finding.NOT_SHOWN, Finding.IN_PROGRESS, Finding.TASKS_KEEP_FAILING, Finding.ECS_IS_ROLLING_BACK})
+
+
+class Step(NamedTuple):
+    """The decision; with a `result`, the state and the history entry are written with it in one transaction."""
+
+    decision: Decision
+    state: State | None = None
+    result: Result | None = None
+    deregisters: bool = False
+
+
+def after_poll(
+    plan: Plan, rollout: Rollout, verdict: Verdict, explanation: Explanation, service: Service | None, state: State,
+    now: datetime,
+) -> Step:  # fmt: skip
+    """What follows a verdict on the target of the rollout, which the owner of the service follows."""
+    rollout = rollout._replace(reason=verdict.reason or rollout.reason)
+    if service and verdict.finding in UNDECIDED:
+        return Step(wait(plan, rollout, service, now))
+    if verdict.finding is Finding.OVERTAKEN and rollout.may_repeat:
+        return Step(Update(plan, rollout.repeated()))
+    match rollout.phase:
+        case Phase.DEPLOYING:
+            return _after_deployment(plan, rollout, verdict, explanation, service, state, now)
+        case Phase.RETURNING:
+            return _after_return(plan, rollout, verdict, explanation, service, state, now)
+    assert_never(rollout.phase)
+
+
+def displaced(plan: Plan, rollout: Rollout, state: State, why: str, now: datetime) -> Step:
+    """Somebody else has changed the service: it stays as they want it."""
+    after = transitions.ended(state, plan.execution)
+    if rollout.failure:
+        message = f"{rollout.failure.message} The service was not returned: {why}."
+        return Step(fail(plan, rollout.failure, message, rolled_back=None, reasons=(why,)), after, Result.FAILED)
+    return Step(succeed(Outcome.SUPERSEDED, plan, rollout, now, why), after, Result.DISPLACED)
+
+
+def superseded(plan: Plan, rollout: Rollout, state: State, now: datetime) -> End:
+    """The end of an execution that is not the owner of the service any more."""
+    newer = next(
+        (each.execution for each in state.newest.values() if each.execution != plan.execution), "a newer request"
+    )
+    why = f"{state.owner.execution if state.owner else newer} has taken its place"
+    if rollout.failure:
+        message = f"{rollout.failure.message} The service is not returned: {why}."
+        return fail(plan, rollout.failure, message, rolled_back=None, reasons=(why,))
+    return succeed(Outcome.SUPERSEDED, plan, rollout, now, why)
+
+
+def _after_deployment(
+    plan: Plan, rollout: Rollout, verdict: Verdict, explanation: Explanation, service: Service | None, state: State,
+    now: datetime,
+) -> Step:  # fmt: skip
+    if verdict.finding is Finding.STABLE:
+        stable = Stable(plan.revision, now, _digests(plan, state), rollout.schedule.memory(rollout.elapsed(now)))
+        after = transitions.deployed(state, plan.candidate, plan.containers, stable)
+        return Step(succeed(Outcome.DEPLOYED, plan, rollout, now), after, Result.DEPLOYED)
+    if verdict.finding in {Finding.DISPLACED, Finding.OVERTAKEN}:
+        return displaced(plan, rollout, state, str(verdict.reason), now)
+    failure = _failure(plan, verdict, explanation)
+    after = transitions.failed(state, plan.candidate, now)
+    over = transitions.ended(after, plan.execution)
+    if verdict.finding is Finding.GONE or service is None:
+        return Step(fail(plan, failure, failure.message, rolled_back=None), over, Result.FAILED)
+    if verdict.finding is Finding.ECS_ROLLED_BACK:
+        message = f"{failure.message} ECS has returned the service to {short(service.current)}."
+        restored = transitions.ended(after, plan.execution, restored=True)
+        return Step(
+            fail(plan, failure, message, rolled_back=True), restored, Result.FAILED, deregisters=plan.registered
+        )
+    target = state.stable.revision if state.stable else plan.base.revision
+    if not plan.rollback:
+        message = (
+            f"{failure.message} rollback is off in the request, so ECS goes on trying {short(plan.revision)}: "
+            f"deploy another image, or {short(target)}, which ran before."
+        )
+        return Step(fail(plan, failure, message, rolled_back=False), over, Result.FAILED)
+    if target == plan.revision:
+        message = f"{failure.message} There is no other revision that was stable to return to."
+        return Step(fail(plan, failure, message, rolled_back=False), over, Result.FAILED)
+    if plan.base.revision != target:
+        also = (
+            f" {short(plan.base.revision)}, which somebody else had brought in and which was not stable yet, goes too."
+        )
+        failure = failure._replace(message=failure.message + also)
+    return Step(Update(plan, rollout.returning(target, failure)), after, Result.FAILED)
+
+
+def _after_return(
+    plan: Plan, rollout: Rollout, verdict: Verdict, explanation: Explanation, service: Service | None, state: State,
+    now: datetime,
+) -> Step:  # fmt: skip
+    failure = rollout.failure or Failure(Error.DEPLOYMENT_FAILED, "")
+    if verdict.finding is Finding.STABLE:
+        message = f"{failure.message} The service was returned to {short(rollout.target)} and is stable."
+        after = transitions.ended(state, plan.execution, restored=True)
+        return Step(fail(plan, failure, message, rolled_back=True), after, Result.FAILED, deregisters=plan.registered)
+    if verdict.finding is Finding.DISPLACED:
+        return displaced(plan, rollout, state, str(verdict.reason), now)
+    why = (rollout.reason or verdict.finding.name.replace("_", " ").lower(), *explanation.reasons)
+    runs = (
+        "; ".join(
+            f"{short(each.revision)} is {each.status}, {each.running} of its tasks run" for each in service.deployments
+        )
+        if service
+        else "there is no such service any more"
+    )
+    message = (
+        f"{failure.message} The return to {short(rollout.target)} failed too: {why[0].rstrip('.')}. Look at the "
+        f"service {plan.service} of the cluster {plan.cluster} now: {runs or 'it has no deployment'}."
+    )
+    after = transitions.ended(state, plan.execution)
+    end = fail(plan, failure._replace(error=Error.ROLLBACK_FAILED), message, rolled_back=False, reasons=why)
+    return Step(end, after, Result.FAILED)
+
+
+def _digests(plan: Plan, state: State) -> dict[str, str]:
+    """The digests of what is stable now, as far as they are known."""
+    if EVERY_CONTAINER in plan.containers:
+        return {}
+    before = state.stable
+    kept = before.digests if before and before.revision == plan.base.revision else {}
+    return {**kept, **(dict.fromkeys(plan.containers, plan.candidate.digest) if plan.candidate.digest else {})}
+
+
+def _failure(plan: Plan, verdict: Verdict, explanation: Explanation) -> Failure:
+    what = f"{short(plan.revision)} ({plan.image}) on {plan.service} of the cluster {plan.cluster}"
+    if verdict.finding is Finding.GONE:
+        reason = str(verdict.reason)
+        return Failure(Error.DEPLOYMENT_FAILED, f"{what} did not become stable: {reason}.", (reason,))
+    if verdict.finding is Finding.TIMED_OUT:
+        message = f"{what} was not stable after {plan.timeout} seconds: {explanation.cause}"
+        return Failure(Error.DEPLOYMENT_TIMED_OUT, message, explanation.reasons)
+    return Failure(Error.DEPLOYMENT_FAILED, f"{what} did not become stable: {explanation.cause}", explanation.reasons)

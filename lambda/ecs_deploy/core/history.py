@@ -1,0 +1,38 @@
+"""What the history of a service tells: the revision before the one that it runs."""
+
+from collections.abc import Iterable, Sequence
+
+from ecs_deploy.core.errors import DeployError, Error
+from ecs_deploy.core.formats import short
+from ecs_deploy.core.state import Entry, Result
+
+
+def revision_before(current: str, history: Sequence[Entry], last_stable: str) -> str:
+    """The revision that was stable before `current`; `last_stable` may have been brought in by somebody else.
+
+    To go back to a revision takes away what came after it, so to revert twice goes back twice. Raises `DeployError`.
+    """
+    stable = _stable(history)
+    if last_stable not in stable:
+        stable.append(last_stable)
+    if current in stable:
+        del stable[stable.index(current) :]
+    if not stable:
+        raise DeployError(
+            Error.NOTHING_TO_REVERT_TO,
+            f"No revision before {short(current)} is known to have been stable. Name the one to deploy in revision.",
+        )
+    return stable[-1]
+
+
+def _stable(history: Iterable[Entry]) -> list[str]:
+    """The revisions that lead to what is stable now, the oldest first."""
+    stable: list[str] = []
+    done = [(each.ended_at, each) for each in history if each.ended_at and each.result is Result.DEPLOYED]
+    for _, each in sorted(done, key=lambda pair: pair[0]):
+        for revision in filter(None, (each.replaced, each.revision)):
+            if revision in stable:
+                del stable[stable.index(revision) + 1 :]
+            else:
+                stable.append(revision)
+    return stable

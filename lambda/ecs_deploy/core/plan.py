@@ -1,0 +1,120 @@
+"""A deployment: what was asked and what it replaces, which never changes, and what its phase has seen, which does.
+
+Both are handed from state to state as JSON.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Self
+
+from ecs_deploy.core.errors import Error
+from ecs_deploy.core.poll_schedule import PollSchedule
+from ecs_deploy.core.state import Base, Candidate, Phase
+
+# Each time a call of an older execution was applied late, or somebody changed the service in the very moment.
+MOST_REPEATS = 2
+
+
+class Explanation(NamedTuple):
+    """Why a deployment failed, as far as it can be seen: the likely cause with the next step, and what was said."""
+
+    cause: str = ""
+    reasons: tuple[str, ...] = ()
+
+
+class Failure(NamedTuple):
+    """Why a deployment failed: the contract's error, a sentence, and what was observed."""
+
+    error: Error
+    message: str
+    reasons: tuple[str, ...] = ()
+
+
+class Plan(NamedTuple):
+    """What an execution brings in.
+
+    `revision` (an ARN, as are the others) has `image` in `containers`; it was made from `base`, and `registered` for
+    this. `replaced` was stable before. `request` is the checked request; `timeout` is seconds; `broken_since` is
+    when the failed rollout began that the service has not recovered from.
+    """
+
+    candidate: Candidate
+    cluster: str
+    service: str
+    request: Mapping[str, Any]
+    containers: tuple[str, ...]
+    image: str
+    revision: str
+    base: Base
+    replaced: str
+    timeout: int
+    rollback: bool
+    registered: bool = True
+    broken_since: datetime | None = None
+
+    @property
+    def key(self) -> str:
+        """The service's name in the table."""
+        return f"{self.cluster}/{self.service}"
+
+    @property
+    def execution(self) -> str:
+        return self.candidate.execution
+
+
+class Rollout(NamedTuple):
+    """What a phase has seen. `target` is the revision that it brings in, `deployment` the one that UpdateService made.
+
+    `updated_at` is when. On top of the timeout come, in seconds, what ECS waits by the service's own configuration,
+    `extra`, and what was `lost` while AWS could not be asked. `reason` is what ECS last said against it.
+    """
+
+    phase: Phase
+    target: str
+    deployment: str = ""
+    updated_at: datetime | None = None
+    extra: float = 0
+    lost: float = 0
+    polls: int = 0
+    repeats: int = 0
+    reason: str | None = None
+    failure: Failure | None = None
+    schedule: PollSchedule = PollSchedule()
+
+    def updated(self, deployment: str, bake_time: timedelta, at: datetime) -> Self:
+        """After UpdateService has answered. Where ECS shifts traffic, a later poll finds the deployment."""
+        return self._replace(deployment=deployment, extra=bake_time.total_seconds(), updated_at=at)
+
+    def polled(self, now: datetime, entered_at: datetime, *, retried: bool) -> Self:
+        """After a poll; if AWS could not be asked since `entered_at`, that time is not the rollout's."""
+        lost = max((now - entered_at).total_seconds(), 0) if retried else 0
+        return self._replace(polls=self.polls + 1, lost=self.lost + lost, schedule=self.schedule.throttled(was=retried))
+
+    def repeated(self) -> Self:
+        """Update the service once more, which does not go on without end."""
+        return self._replace(repeats=self.repeats + 1)
+
+    @property
+    def may_repeat(self) -> bool:
+        return self.repeats < MOST_REPEATS
+
+    @property
+    def since(self) -> datetime:
+        """When the service was updated in this phase, once it was."""
+        if self.updated_at is None:
+            raise ValueError("the service was not updated yet")
+        return self.updated_at
+
+    def elapsed(self, now: datetime) -> float:
+        """Seconds since the service was updated in this phase."""
+        return (now - self.since).total_seconds()
+
+    def deadline(self, timeout: int) -> datetime:
+        """When the rollout of this phase is overdue."""
+        return self.since + timedelta(seconds=timeout + self.extra + self.lost)
+
+    def returning(self, target: str, failure: Failure) -> Self:
+        """Bring back `target` because of `failure`."""
+        return type(self)(
+            Phase.RETURNING, target, failure=failure, polls=self.polls, schedule=self.schedule.anew(known=False)
+        )

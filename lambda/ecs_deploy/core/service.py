@@ -1,0 +1,238 @@
+"""A service, its deployments and its tasks, as ECS describes them."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Self
+
+from ecs_deploy.core.errors import DeployError, Error
+from ecs_deploy.core.poll_schedule import Stage
+
+ROLLING = "ROLLING"
+
+
+class Deployment(NamedTuple):
+    """One deployment of a service.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
+    """
+
+    id: str
+    status: str
+    revision: str
+    desired: int
+    pending: int
+    running: int
+    failed_tasks: int
+    rollout_state: str | None
+    rollout_reason: str | None
+    created_at: datetime | None
+
+    @classmethod
+    def described(cls, document: Mapping[str, Any]) -> Self:
+        return cls(
+            id=document["id"],
+            status=document["status"],
+            revision=document["taskDefinition"],
+            desired=document.get("desiredCount", 0),
+            pending=document.get("pendingCount", 0),
+            running=document.get("runningCount", 0),
+            failed_tasks=document.get("failedTasks", 0),
+            rollout_state=document.get("rolloutState"),
+            rollout_reason=document.get("rolloutStateReason"),
+            created_at=document.get("createdAt"),
+        )
+
+
+class Event(NamedTuple):
+    """A line of a service's event stream, of which ECS shows the latest hundred."""
+
+    at: datetime
+    message: str
+
+
+class Container(NamedTuple):
+    """A container of a task; the exit code is absent where it never ran or still runs."""
+
+    name: str
+    exit_code: int | None
+    reason: str | None
+
+
+class Task(NamedTuple):
+    """A task of a service: on its way, running, or stopped within the last hour.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html
+    """
+
+    arn: str
+    revision: str
+    status: str
+    health: str
+    started_at: datetime | None
+    stopped_at: datetime | None
+    stop_code: str | None
+    stopped_reason: str | None
+    containers: tuple[Container, ...]
+
+    @classmethod
+    def described(cls, document: Mapping[str, Any]) -> Self:
+        return cls(
+            arn=document["taskArn"],
+            revision=document["taskDefinitionArn"],
+            status=document.get("lastStatus", ""),
+            health=document.get("healthStatus", "UNKNOWN"),
+            started_at=document.get("startedAt"),
+            stopped_at=document.get("stoppedAt"),
+            stop_code=document.get("stopCode"),
+            stopped_reason=document.get("stoppedReason"),
+            containers=tuple(
+                Container(each["name"], each.get("exitCode"), each.get("reason")) for each in document["containers"]
+            ),
+        )
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it stopped by itself: what the scheduler or a person stops has not failed."""
+        return self.status == "STOPPED" and self.stop_code not in {"ServiceSchedulerInitiated", "UserInitiated"}
+
+
+class Service(NamedTuple):
+    """A service as DescribeServices and UpdateService answer it.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html
+    """
+
+    name: str
+    cluster: str
+    status: str
+    controller: str
+    strategy: str
+    bake_time: timedelta
+    desired: int
+    revision: str
+    service_deployment: str
+    has_circuit_breaker: bool
+    rolls_back_itself: bool
+    deployments: tuple[Deployment, ...]
+    events: tuple[Event, ...]
+
+    @classmethod
+    def described(cls, document: Mapping[str, Any]) -> Self:
+        configuration = document.get("deploymentConfiguration", {})
+        breaker = configuration.get("deploymentCircuitBreaker", {})
+        alarms = configuration.get("alarms", {})
+        return cls(
+            name=document["serviceName"],
+            cluster=document["clusterArn"].rpartition("/")[2],
+            status=document["status"],
+            controller=document.get("deploymentController", {}).get("type", "ECS"),
+            strategy=configuration.get("strategy", ROLLING),
+            bake_time=_bake_time(configuration),
+            desired=document.get("desiredCount", 0),
+            revision=document.get("taskDefinition", ""),
+            service_deployment=document.get("currentServiceDeployment", ""),
+            has_circuit_breaker=breaker.get("enable", False),
+            rolls_back_itself=any(each.get("enable") and each.get("rollback") for each in (breaker, alarms)),
+            deployments=tuple(Deployment.described(each) for each in document.get("deployments", ())),
+            events=tuple(Event(each["createdAt"], each["message"]) for each in document.get("events", ())),
+        )
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is neither deleted nor about to be."""
+        return self.status == "ACTIVE"
+
+    @property
+    def is_rolling(self) -> bool:
+        """Whether deployments replace tasks in place; otherwise ECS shifts traffic, in a service deployment."""
+        return self.strategy == ROLLING
+
+    @property
+    def current(self) -> str:
+        """The revision that new tasks are started from."""
+        return self.primary.revision if self.is_rolling else self.revision
+
+    @property
+    def primary(self) -> Deployment:
+        """The deployment that new tasks are started from; every active service that rolls has one."""
+        return next(each for each in self.deployments if each.status == "PRIMARY")
+
+    @property
+    def stage(self) -> Stage:
+        """How far the rollout is that is under way; where ECS shifts traffic, the tasks do not tell."""
+        if not self.is_rolling or not self.deployments:
+            return Stage.ENDING
+        others = [each for each in self.deployments if each.status != "PRIMARY"]
+        if self.primary.running < self.primary.desired:
+            return Stage.STARTING if any(each.running for each in others) else Stage.ENDING
+        return Stage.ENDING if others else Stage.ALONE
+
+    @property
+    def displaced(self) -> str | None:
+        """The revision that was current until the one that is took its place, while any of its deployment is left."""
+        active = [(each.created_at, each.revision) for each in self.deployments if each.status == "ACTIVE"]
+        dated = [(created_at, revision) for created_at, revision in active if created_at]
+        # The first of two made in the same moment: ECS lists the newest first.
+        return max(dated, key=lambda pair: pair[0])[1] if dated else None
+
+    @property
+    def last_completed(self) -> str | None:
+        """The newest revision that ECS shows in a steady state; None where it shows none."""
+        return next((each.revision for each in self.deployments if self.is_complete(each)), None)
+
+    def is_complete(self, deployment: Deployment) -> bool:
+        """Whether ECS calls it complete; where it tells no rollout state, whether it alone is left and all of it runs.
+
+        Behind a Classic Load Balancer there is no rollout state:
+        https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
+        """
+        if deployment.rollout_state is not None:
+            return deployment.rollout_state == "COMPLETED"
+        steady = deployment.running == self.desired and deployment.pending == 0
+        return len(self.deployments) == 1 and steady
+
+    def require_supported(self) -> None:
+        """Raise `DeployError` unless ECS itself rolls the service's deployments and the service is active.
+
+        https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentController.html
+        """
+        what = f"The service {self.name} of the cluster {self.cluster}"
+        if not self.is_active:
+            raise DeployError(
+                Error.UNSUPPORTED_SERVICE, f"{what} is {self.status}. Create it again, then deploy to it."
+            )
+        if self.controller != "ECS":
+            raise DeployError(
+                Error.UNSUPPORTED_SERVICE,
+                f"{what} has the deployment controller {self.controller}; only services with the controller ECS can "
+                "be served. Deploy it with the controller's own tool.",
+            )
+
+
+def _bake_time(configuration: Mapping[str, Any]) -> timedelta:
+    """How long ECS lets both revisions run while it watches, over all the steps of the traffic shift.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
+    """
+    linear, canary = configuration.get("linearConfiguration", {}), configuration.get("canaryConfiguration", {})
+    steps = 100 / linear.get("stepPercent", 100)
+    minutes = (
+        configuration.get("bakeTimeInMinutes", 0)
+        + steps * linear.get("stepBakeTimeInMinutes", 0)
+        + canary.get("canaryBakeTimeInMinutes", 0)
+    )
+    return timedelta(minutes=minutes)
+
+
+class ServiceDeployment(NamedTuple):
+    """A deployment that shifts traffic (BLUE_GREEN, LINEAR, CANARY), and the revision it brings in.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html
+    """
+
+    arn: str
+    status: str
+    stage: str
+    reason: str | None
+    created_at: datetime
+    revision: str

@@ -1,0 +1,215 @@
+"""How the state of a service changes: whose turn it is, what is about to be called, how an execution ends.
+
+Each function is pure. Whoever calls it writes the new state back if nobody else has written meanwhile, or reads and
+asks again: docs/promises.md says what that holds together.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import NamedTuple, assert_never
+
+from ecs_deploy.core.decision import Outcome
+from ecs_deploy.core.formats import instant
+from ecs_deploy.core.order import covers, newer_than
+from ecs_deploy.core.state import (
+    EVERY_CONTAINER,
+    LATEST_INTENTS,
+    Candidate,
+    Hold,
+    Intent,
+    Owner,
+    Phase,
+    Result,
+    Stable,
+    State,
+)
+
+
+class Granted(NamedTuple):
+    """It is the candidate's turn, for these containers."""
+
+    containers: tuple[str, ...]
+
+
+class Queued(NamedTuple):
+    """The candidate is the newest for these containers, and waits until another execution is through with others."""
+
+    containers: tuple[str, ...]
+
+
+class Skipped(NamedTuple):
+    """The candidate ends without having touched the service."""
+
+    outcome: Outcome
+    why: str
+
+
+TurnRuling = Granted | Queued | Skipped
+
+
+def take_turn(
+    state: State, candidate: Candidate, containers: tuple[str, ...], *, runs: str = ""
+) -> TurnRuling:  # fmt: skip
+    """Whose turn it is. `runs` is the revision that the service runs."""
+    if state.owner and state.owner.execution == candidate.execution:
+        return Granted(state.owner.containers)
+    if state.hold and candidate.is_push:
+        return Skipped(Outcome.HELD, f"pushes are held: {state.hold.why}")
+    newer = {each: newer_than(candidate, each, state) for each in containers}
+    wanted = tuple(each for each in containers if newer[each] is None)
+    if not wanted:
+        rival = next(each for each in newer.values() if each)
+        return Skipped(
+            Outcome.SUPERSEDED, f"{rival.execution} is newer: it was requested at {instant(rival.requested_at)}"
+        )
+    if why := _was_tried(state, candidate, wanted):
+        return Skipped(Outcome.SUPERSEDED, why)
+    if candidate.is_push and _runs_already(state, candidate, wanted, runs):
+        return Skipped(Outcome.UNCHANGED, f"the service runs or rolls out {candidate.digest} already")
+    if state.owner is None or covers(wanted, state.owner.containers):
+        return Granted(wanted)
+    return Queued(wanted)
+
+
+def after_turn(
+    state: State, candidate: Candidate, ruling: TurnRuling, stable: Stable | None, now: datetime
+) -> State:  # fmt: skip
+    """The state once the ruling is written down; `stable` is what to return to, as it was observed."""
+    match ruling:
+        case Granted(containers):
+            is_mine = state.owner is not None and state.owner.execution == candidate.execution
+            owner = state.owner if is_mine else Owner(candidate.execution, containers, now)
+            return _accepted(state, candidate, containers)._replace(owner=owner, stable=stable)
+        case Queued(containers):
+            return _accepted(state, candidate, containers)
+        case Skipped(outcome):
+            return _raised(state, candidate) if outcome is Outcome.UNCHANGED else state
+    assert_never(ruling)
+
+
+def _accepted(state: State, candidate: Candidate, containers: tuple[str, ...]) -> State:
+    return state._replace(newest={**state.newest, **dict.fromkeys(containers, candidate)})
+
+
+def _raised(state: State, candidate: Candidate) -> State:
+    """Let what runs or rolls out count as requested now, so that an older request which comes late finds it newer."""
+
+    def later(requests: dict[str, Candidate]) -> dict[str, Candidate]:
+        return {
+            name: each._replace(requested_at=max(each.requested_at, candidate.requested_at))
+            if each.digest == candidate.digest and each.failed_at is None
+            else each
+            for name, each in requests.items()
+        }
+
+    return state._replace(newest=later(dict(state.newest)), deployed=later(dict(state.deployed)))
+
+
+def _was_tried(state: State, candidate: Candidate, containers: tuple[str, ...]) -> str:
+    """Why a push is not tried again: its image was pushed before it was found not to work."""
+    for name in containers:
+        tried = state.newest.get(name)
+        if tried is None or tried.failed_at is None or not candidate.is_push or tried.request == candidate.request:
+            continue
+        if candidate.digest and tried.digest == candidate.digest and candidate.requested_at <= tried.failed_at:
+            return f"{tried.execution} has tried the same image, which failed"
+    return ""
+
+
+def _runs_already(state: State, candidate: Candidate, containers: tuple[str, ...], runs: str) -> bool:
+    if not candidate.digest or EVERY_CONTAINER in containers:
+        return False
+    owner, stable = state.owner, state.stable
+    if owner and owner.phase is Phase.DEPLOYING and covers(owner.containers, containers):
+        newest = [state.newest.get(each) for each in containers]
+        if all(each and (each.execution, each.digest) == (owner.execution, candidate.digest) for each in newest):
+            return True
+    return (
+        owner is None
+        and stable is not None
+        and stable.revision == runs
+        and all(stable.digests.get(each) == candidate.digest for each in containers)
+    )
+
+
+def is_busy(state: State, invocation: str, now: datetime) -> datetime | None:
+    """Until when another invocation may be updating the service; None if none is."""
+    locks = [each.until for each in state.intents if not each.noted_at and each.invocation != invocation]
+    latest = max(locks, default=now)
+    return latest if latest > now else None
+
+
+def intended(state: State, intent: Intent) -> State:
+    """About to call UpdateService. Forgets the oldest call whose answer is known, where there are too many."""
+    others = list(state.intents)
+    while len(others) >= LATEST_INTENTS:
+        others.remove(next((each for each in others if each.noted_at), others[0]))
+    return state._replace(intents=(*others, intent))
+
+
+def noted(state: State, call: Intent, deployment: str, displaced: str, now: datetime) -> State:
+    """UpdateService has answered, and made `deployment`."""
+    return state._replace(
+        intents=tuple(
+            each._replace(deployment=deployment, noted_at=now, displaced=displaced) if each.is_send(call) else each
+            for each in state.intents
+        ),
+    )
+
+
+def unlocked(state: State, call: Intent, now: datetime) -> State:
+    """The invocation has given up; its call may still be applied."""
+    return state._replace(
+        intents=tuple(
+            each._replace(until=now) if each.is_send(call) and not each.noted_at else each for each in state.intents
+        ),
+    )
+
+
+def deployed(state: State, candidate: Candidate, containers: tuple[str, ...], stable: Stable) -> State:
+    """A deployment became stable: the end of its execution."""
+    done = {**state.deployed, **dict.fromkeys(containers, candidate)}
+    return state._replace(deployed=done, stable=stable, owner=None, broken_since=None)
+
+
+def failed(state: State, candidate: Candidate, now: datetime) -> State:
+    """What was asked for did not work; the return to what was stable begins."""
+    newest = {
+        name: each._replace(failed_at=now) if each.request == candidate.request else each
+        for name, each in state.newest.items()
+    }
+    owner = state.owner._replace(phase=Phase.RETURNING) if state.owner else None
+    return state._replace(newest=newest, owner=owner, broken_since=min(state.broken_since or now, candidate.started_at))
+
+
+def ended(state: State, execution: str, *, restored: bool = False) -> State:
+    """An execution is over, whatever became of it; `restored` if the service is back on what was stable."""
+    mine = state.owner is not None and state.owner.execution == execution
+    return state._replace(owner=None if mine else state.owner, broken_since=None if restored else state.broken_since)
+
+
+def given_up(state: State, requests: Collection[str], now: datetime) -> State:
+    """Requests that nobody tries again stand in no other's way."""
+    newest = {
+        name: each._replace(failed_at=each.failed_at or now) if each.request in requests else each
+        for name, each in state.newest.items()
+    }
+    return state._replace(newest=newest)
+
+
+def held(state: State, hold: Hold) -> State:
+    """Pushes wait from now on."""
+    return state._replace(hold=hold)
+
+
+def released(state: State, started_at: datetime) -> State:
+    """Pushes go on, unless they were held again since this was asked for."""
+    return state._replace(hold=None) if state.hold and state.hold.at <= started_at else state
+
+
+RESULTS = {
+    Outcome.SUPERSEDED: Result.SUPERSEDED,
+    Outcome.UNCHANGED: Result.UNCHANGED,
+    Outcome.HELD: Result.HELD,
+}
+"""What a request that is skipped leaves in the history."""

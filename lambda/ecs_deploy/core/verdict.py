@@ -1,0 +1,171 @@
+"""The verdict on a rollout: read from the deployment that UpdateService answered, never from counts alone.
+
+"One deployment is left" and "running equals desired" are also true after ECS has rolled back.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import NamedTuple
+
+from ecs_deploy.core.formats import short
+from ecs_deploy.core.service import Deployment, Service, ServiceDeployment, Task
+
+# A single failed task can be chance; ECS's own circuit breaker starts counting at three too:
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
+FAILED_TASKS_OF_A_CRASH_LOOP = 3
+
+
+# What was just written may not be shown yet: remind101/empire#353, hashicorp/terraform-provider-aws#45553.
+NOT_SHOWN_YET = timedelta(seconds=60)
+
+
+# ECS's clock is another one than the function's.
+CLOCKS_DIFFER = timedelta(seconds=5)
+
+
+class Finding(Enum):
+    """What a poll says of the deployment that is followed."""
+
+    NOT_SHOWN = auto()
+    IN_PROGRESS = auto()
+    TASKS_KEEP_FAILING = auto()
+    STABLE = auto()
+    FAILED = auto()
+    ECS_IS_ROLLING_BACK = auto()
+    ECS_ROLLED_BACK = auto()
+    TIMED_OUT = auto()
+    DISPLACED = auto()
+    """Somebody else has changed the service."""
+    OVERTAKEN = auto()
+    """A call of another execution of the deployer was applied late."""
+    GONE = auto()
+
+
+class Verdict(NamedTuple):
+    """The finding, and what ECS said to it where it said anything."""
+
+    finding: Finding
+    reason: str | None = None
+
+
+class Followed(NamedTuple):
+    """The deployment to judge: its id, the revision that it brings in, when it was made and how long ago.
+
+    `replaced` are the revisions that ECS may return to from it; `late` those of other calls of the deployer. `overdue`
+    says that its time has passed, `is_replaced_shown` that what it takes the place of is still PRIMARY.
+    """
+
+    deployment: str
+    revision: str
+    updated_at: datetime
+    age: timedelta
+    overdue: bool
+    replaced: Collection[str]
+    late: Collection[str]
+    is_replaced_shown: bool = False
+
+
+def judge(service: Service, followed: Followed) -> Verdict:
+    """Judge a deployment that rolls."""
+    if not service.is_active:
+        return Verdict(Finding.GONE, f"the service is {service.status}")
+    primary = service.primary
+    mine = next((each for each in service.deployments if each.id == followed.deployment), None)
+    # UpdateService to the revision that is PRIMARY already makes no deployment, and others may force one of it.
+    if followed.revision == primary.revision and not _is_from_before(primary, followed):
+        return _judge_primary(service, primary, overdue=followed.overdue)
+    known = {followed.revision, *followed.replaced, *followed.late}
+    is_known = followed.is_replaced_shown or primary.revision in known
+    came_since = primary.created_at is not None and primary.created_at > followed.updated_at
+    if mine is None and followed.age < NOT_SHOWN_YET and is_known and not came_since:
+        return Verdict(Finding.NOT_SHOWN)
+    if _has_returned(service, mine, followed):
+        return _judge_return(service, mine, overdue=followed.overdue)
+    if primary.revision in followed.late or followed.is_replaced_shown:
+        return Verdict(Finding.OVERTAKEN, f"the service is on {short(primary.revision)}")
+    return Verdict(Finding.DISPLACED, f"somebody else has brought in {short(primary.revision)} meanwhile")
+
+
+def _is_from_before(primary: Deployment, followed: Followed) -> bool:
+    """Whether this is an earlier deployment of the same revision, as a return sees it until its own is shown."""
+    other = primary.id != followed.deployment and followed.age < NOT_SHOWN_YET
+    return other and primary.created_at is not None and primary.created_at < followed.updated_at - CLOCKS_DIFFER
+
+
+def _has_returned(service: Service, mine: Deployment | None, followed: Followed) -> bool:
+    """Whether ECS has given up on the deployment; if not, PRIMARY is there because somebody put it there."""
+    if mine is not None:
+        return mine.rollout_state == "FAILED"
+    return service.rolls_back_itself and service.primary.revision in followed.replaced
+
+
+_UNDER_WAY = frozenset({"PENDING", "IN_PROGRESS"})
+_BEING_UNDONE = frozenset({"STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"})
+
+
+def is_followed(seen: ServiceDeployment, *, followed: str, revision: str, updated_at: datetime) -> bool:
+    """Whether this is the service deployment that our UpdateService made: the one that is followed, or a new one."""
+    return seen.arn == followed or (seen.revision == revision and seen.created_at >= updated_at - NOT_SHOWN_YET)
+
+
+def judge_before_shown(age: timedelta) -> Verdict:
+    """The verdict while another service deployment is the current one: it is to come, or it was displaced."""
+    return Verdict(
+        Finding.NOT_SHOWN if age < NOT_SHOWN_YET else Finding.DISPLACED, "another deployment is the current one"
+    )
+
+
+def judge_shift(service: Service, mine: ServiceDeployment, *, overdue: bool) -> Verdict:
+    """Judge a deployment that shifts traffic, by its service deployment's status; `overdue` past its deadline."""
+    said = f"{mine.stage}: {mine.reason or mine.status}" if mine.stage else mine.reason or mine.status
+    if mine.status in _UNDER_WAY or mine.status in _BEING_UNDONE:
+        waiting = Finding.IN_PROGRESS if mine.status in _UNDER_WAY else Finding.ECS_IS_ROLLING_BACK
+        return Verdict(Finding.TIMED_OUT if overdue else waiting, said)
+    if mine.status == "ROLLBACK_SUCCESSFUL":
+        return Verdict(Finding.ECS_ROLLED_BACK, said)
+    if service.service_deployment not in {"", mine.arn}:
+        return Verdict(Finding.DISPLACED, "somebody else has started another deployment meanwhile")
+    return Verdict(Finding.STABLE) if mine.status == "SUCCESSFUL" else Verdict(Finding.FAILED, said)
+
+
+def _judge_primary(service: Service, mine: Deployment, *, overdue: bool) -> Verdict:
+    if mine.rollout_state == "FAILED":
+        # ECS is about to put its own return in PRIMARY's place; a second one would race with it.
+        undone_by_ecs = service.rolls_back_itself and not overdue
+        return Verdict(Finding.ECS_IS_ROLLING_BACK if undone_by_ecs else Finding.FAILED, mine.rollout_reason)
+    if service.is_complete(mine):
+        return Verdict(Finding.STABLE)
+    if overdue:
+        counts = f"{mine.running} of {mine.desired} tasks run, {mine.pending} are pending, {mine.failed_tasks} failed"
+        return Verdict(Finding.TIMED_OUT, counts)
+    if mine.failed_tasks >= FAILED_TASKS_OF_A_CRASH_LOOP and not service.has_circuit_breaker:
+        if mine.running == 0:
+            return Verdict(Finding.FAILED, f"{mine.failed_tasks} tasks failed and none is running")
+        return Verdict(Finding.TASKS_KEEP_FAILING)
+    return Verdict(Finding.IN_PROGRESS)
+
+
+def settle(tasks: Sequence[Task], revision: str) -> Verdict:
+    """The verdict where tasks of `revision` keep failing while some run, which may be about to fail like the others.
+
+    A running task that was started before another one failed from the same start has come further: the rollout moves.
+    Where none has, each start ends in a failure.
+    """
+    own = [task for task in tasks if task.revision == revision]
+    failures = [task.started_at for task in own if task.has_failed and task.started_at]
+    running = [task.started_at for task in own if task.status == "RUNNING" and task.started_at]
+    moves = not failures or (running and min(running) < max(failures))
+    return Verdict(
+        Finding.IN_PROGRESS if moves else Finding.FAILED, None if moves else "no task outlives those that failed"
+    )
+
+
+def _judge_return(service: Service, mine: Deployment | None, *, overdue: bool) -> Verdict:
+    """PRIMARY is a revision that ran before ours: ECS gave up on ours."""
+    primary, reason = service.primary, mine.rollout_reason if mine else None
+    if service.is_complete(primary):
+        return Verdict(Finding.ECS_ROLLED_BACK, reason)
+    if primary.rollout_state == "FAILED" or overdue:
+        return Verdict(Finding.TIMED_OUT, reason)
+    return Verdict(Finding.ECS_IS_ROLLING_BACK, reason or primary.rollout_reason)

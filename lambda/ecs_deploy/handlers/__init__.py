@@ -1,0 +1,1 @@
+"""The entry points: each reads, decides once, and acts."""

@@ -1,0 +1,32 @@
+"""The end of an execution: written once, and found again by a step whose answer was lost."""
+
+from ecs_deploy.aws import dynamodb
+from ecs_deploy.core import follow
+from ecs_deploy.core.decision import Decision, Update, decision_from
+from ecs_deploy.core.plan import Plan, Rollout
+from ecs_deploy.core.state import Phase, Result, State
+from ecs_deploy.handlers import step
+
+
+def lost_ownership(plan: Plan, rollout: Rollout, state: State) -> Decision | None:
+    """What the table says where this execution is not the owner, or not in the phase that the workflow says."""
+    owner = state.owner
+    is_owner = owner is not None and owner.execution == plan.execution
+    if owner and is_owner and (owner.phase is Phase.DEPLOYING or rollout.phase is Phase.RETURNING):
+        return None
+    entry = dynamodb.read_entry(plan.key, plan.candidate)
+    answered = decision_from(entry.answer) if entry and entry.answer else None
+    # A return that was begun goes on as long as nobody else has taken over.
+    if answered and (is_owner or not isinstance(answered, Update)):
+        return answered
+    end = follow.superseded(plan, rollout, state, step.now())
+    result = Result.FAILED if rollout.failure else Result.SUPERSEDED
+    dynamodb.write(plan.key, before=state, entry=step.entry_of(plan, result, end))
+    return end
+
+
+def write(plan: Plan, state: State, made: follow.Step) -> Decision:
+    """Write what the table keeps of a decision, and answer it. Raises `Conflict`."""
+    if made.result:
+        dynamodb.write(plan.key, before=state, state=made.state, entry=step.entry_of(plan, made.result, made.decision))
+    return made.decision

@@ -1,0 +1,135 @@
+"""Reconciling: start what has no verdict, what was missed, and what was applied late, by the table, ECS and ECR."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from ecs_deploy.aws import dynamodb, ecr, ecs, stepfunctions
+from ecs_deploy.core import policy, request, transitions
+from ecs_deploy.core.decision import Outcome
+from ecs_deploy.core.environment import Environment
+from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
+from ecs_deploy.core.image import ImageReference
+from ecs_deploy.core.policy import Target
+from ecs_deploy.core.state import Entry, Phase, Result, State
+from ecs_deploy.core.task_definition import edit
+from ecs_deploy.handlers import executions, step
+
+# An event may take this long, and its execution until it is in the history, before its push counts as missed.
+_GRACE = timedelta(minutes=15)
+# An execution that has just started may not be shown yet.
+_YOUNG = timedelta(minutes=2)
+_LEAVES_SOMETHING = (Outcome.SUPERSEDED, Outcome.RELEASED)
+# A service that cannot be deployed to misses nothing.
+_NOTHING_TO_DEPLOY_TO = frozenset({Error.SERVICE_NOT_FOUND, Error.UNSUPPORTED_SERVICE})
+
+
+def services(keys: Iterable[str], targets: Sequence[Target], environment: Environment) -> None:
+    """Look for what was missed by these services; one that cannot be read does not keep the others waiting."""
+    problems = []
+    for key in keys:
+        try:
+            if not _restart(key, {}):
+                _find_missed(key, targets, environment)
+        except (DeployError, AwsUnavailable) as error:
+            if isinstance(error, DeployError) and error.error in _NOTHING_TO_DEPLOY_TO:
+                step.logger.warning("Nothing to deploy to", service=key, reason=error.message)
+            else:
+                step.logger.exception("A service could not be reconciled", service=key)
+                problems.append(f"{key}: {error}")
+    if problems:
+        raise AwsUnavailable("; ".join(problems))
+
+
+def after_execution(detail: Mapping[str, Any], environment: Environment) -> None:
+    """Start what an execution that has ended leaves without a verdict.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
+    """
+    if detail["status"] == "SUCCEEDED" and not any(each in (detail.get("output") or "") for each in _LEAVES_SOMETHING):
+        return
+    try:
+        asked = request.parse(json.loads(detail.get("input") or "null"), environment)
+    except DeployError:
+        # It changed nothing, and ended so.
+        return
+    _restart(asked.key, {detail["executionArn"]: detail["status"]})
+
+
+def _restart(key: str, statuses: Mapping[str, str]) -> bool:
+    """Start what has no verdict and is wanted; answer whether there was anything, or somebody deploys.
+
+    `statuses` are those that executions are known to have.
+
+    An execution is started before the death of the one that it stands for is written down, so that neither gets lost.
+    """
+    now = step.now()
+    state = dynamodb.read_state(key, now)
+    if state.owner:
+        death = _death(state.owner.execution, state.owner.since, statuses, now)
+        if death is None or dynamodb.read_state(key, now).owner != state.owner:
+            # It deploys, or has ended between the two reads.
+            return True
+        if state.owner.phase is Phase.RETURNING and death is Result.DIED:
+            executions.start(policy.stable_again(state, key, state.owner.execution))
+    history = dynamodb.read_history(key)
+    deaths = {entry.candidate.execution: _death_of(entry, statuses, now) for entry in history if entry.result is None}
+    buried = [each._replace(result=deaths.get(each.candidate.execution) or each.result) for each in history]
+    given_up = policy.given_up(buried)
+    starts = policy.restarts(buried, transitions.given_up(state, given_up, now))
+    for start in starts:
+        executions.start(start)
+    for before, after in zip(history, buried, strict=True):
+        if before != after:
+            dynamodb.write(key, before=state, entry=after._replace(ended_at=now))
+
+    def clear(current: State) -> dynamodb.Change:
+        after = transitions.given_up(current, given_up, now)
+        if current.owner and current.owner == state.owner:
+            after = transitions.ended(after, current.owner.execution)
+        return dynamodb.Change(None, after if after != current else None)
+
+    dynamodb.change(key, now, clear)
+    return bool(starts)
+
+
+def _death_of(entry: Entry, statuses: Mapping[str, str], now: datetime) -> Result | None:
+    return _death(entry.candidate.execution, entry.candidate.started_at, statuses, now)
+
+
+def _death(execution: str, since: datetime, statuses: Mapping[str, str], now: datetime) -> Result | None:
+    """How an execution ended that has left no result; None while it runs, or may."""
+    status = statuses.get(execution) or stepfunctions.status_of(execution)
+    if status in {"RUNNING", "PENDING_REDRIVE"} or (status is None and now - since < _YOUNG):
+        return None
+    return Result.STOPPED if status == "ABORTED" else Result.DIED
+
+
+def _find_missed(key: str, targets: Sequence[Target], environment: Environment) -> None:
+    """Start what was pushed since the service was told what to run, and repair what was applied late."""
+    now = step.now()
+    state = dynamodb.read_state(key, now)
+    if state.rev == 0:
+        # What was pushed before is not rolled forward: it may have been rolled back on purpose.
+        dynamodb.change(key, now, lambda state: dynamodb.Change(None, state if state.rev == 0 else None))
+        return
+    cluster, _, name = key.partition("/")
+    service = ecs.describe_service(cluster, name)
+    service.require_supported()
+    if executions.start(policy.repair(state, service, key)):
+        return
+    document = ecs.describe_task_definition(service.current).document
+    known = {entry.candidate.digest for entry in dynamodb.read_history(key)}
+    for target in targets:
+        if target.key != key or not target.repository or target.reconcile_minutes is None:
+            continue
+        try:
+            image = ImageReference.parse(policy.image_of(target, environment))
+            after = policy.decided_at(state, service, edit(document, image, target.container).containers)
+        except DeployError as error:
+            step.logger.warning("Nothing to deploy to", service=key, reason=error.message)
+            continue
+        images = ecr.tagged_images(target.repository)
+        if executions.start(policy.missed_push(target, images, after, now - _GRACE, known, environment)):
+            step.count("MissedPush")

@@ -1,0 +1,271 @@
+"""The first step: check the request, take the service's turn, and register the revision that it asks for.
+
+All that is checked is read before the turn is taken, so that a wrong request displaces nothing.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from ecs_deploy.aws import dynamodb, ecr, ecs
+from ecs_deploy.core import registry, request, transitions
+from ecs_deploy.core.base import base_of, observed_stable
+from ecs_deploy.core.codec import decode
+from ecs_deploy.core.decision import Decision, Outcome, Turn, Update, WaitForTurn, as_answer, refuse, skip
+from ecs_deploy.core.environment import Environment
+from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
+from ecs_deploy.core.formats import family, short, tag_value
+from ecs_deploy.core.history import revision_before
+from ecs_deploy.core.plan import Plan, Rollout
+from ecs_deploy.core.poll_schedule import PollSchedule
+from ecs_deploy.core.registry import Ecr
+from ecs_deploy.core.request import NewImage, OldRevision, Request, Revert
+from ecs_deploy.core.service import Service
+from ecs_deploy.core.state import EVERY_CONTAINER, Base, Candidate, Entry, Hold, Phase, Result, Stable, State
+from ecs_deploy.core.task_definition import edit, is_of_request, is_same, own_tags, tags_for
+from ecs_deploy.core.transitions import Granted, Queued, Skipped
+from ecs_deploy.handlers import step
+
+_MOST_TRIES = 5
+_MOST_REVISIONS = 20
+# An owner that deploys another container takes minutes.
+_SHORTEST_WAIT, _LONGEST_WAIT, _SHARE = 5, 60, 0.1
+
+
+class Wanted(NamedTuple):
+    """What is asked for, on top of the base: a `document` to register, or a `revision` that is there."""
+
+    containers: tuple[str, ...]
+    image: str
+    digest: str = ""
+    document: Mapping[str, Any] = {}
+    revision: str = ""
+
+
+class Job(NamedTuple):
+    """A checked request and its place in the order; the state and the service as they were read, the state first."""
+
+    request: Request
+    candidate: Candidate
+    environment: Environment
+    state: State
+    service: Service
+    now: datetime
+
+    @property
+    def base(self) -> Base:
+        return base_of(self.service, self.state, self.now)
+
+
+@step.first
+def handler(event: step.Event, environment: Environment) -> Decision:
+    """Answer with a registered revision, a wait for the service's turn, or an end that changes nothing."""
+    asked = request.parse(event["request"], environment)
+    candidate = _candidate(asked, event["execution"])
+    resumed = event.get("resumed") or {}
+    if isinstance(asked.wanted, request.Hold | request.Release):
+        return _hold(asked, candidate)
+    if "turn" in resumed and (waits := _still_waits(asked, candidate, decode(Turn, resumed["turn"]))):
+        return waits
+    for _ in range(_MOST_TRIES):
+        now = step.now()
+        try:
+            state = dynamodb.read_state(asked.key, now)
+            service = ecs.describe_service(asked.cluster, asked.service)
+            service.require_supported()
+            return _deploy(Job(asked, candidate, environment, state, service, now), event, resumed)
+        except dynamodb.Conflict:
+            step.logger.info("The state was written meanwhile, so all is read again")
+        except DeployError as error:
+            _refuse(asked, candidate, error)
+            raise
+    raise AwsUnavailable(f"the state of {asked.key} is written by others all the time")
+
+
+def _candidate(asked: Request, execution: Mapping[str, str]) -> Candidate:
+    started_at = datetime.fromisoformat(execution["startedAt"])
+    name, time = tag_value(execution["id"]), started_at
+    if asked.push:
+        name, time = asked.push.id, asked.push.time
+    if asked.restart:
+        name, time = asked.restart
+    digest = asked.push.digest if asked.push else ""
+    return Candidate(execution["id"], name, time, started_at, asked.push is not None, digest)
+
+
+def _hold(asked: Request, candidate: Candidate) -> Decision:
+    """Hold or release the pushes to a service that is there."""
+    ecs.describe_service(asked.cluster, asked.service)
+    now = step.now()
+
+    def rule(state: State) -> dynamodb.Change:
+        if isinstance(asked.wanted, request.Hold):
+            hold = Hold(asked.wanted.why, candidate.execution, now)
+            return dynamodb.Change((Outcome.HELD, f"pushes are held: {hold.why}"), state._replace(hold=hold))
+        return dynamodb.Change((Outcome.RELEASED, "pushes go on"), transitions.released(state, candidate.started_at))
+
+    outcome, why = dynamodb.change(asked.key, now, rule)
+    return skip(outcome, asked.cluster, asked.service, candidate, None, now, why)
+
+
+def _refuse(asked: Request, candidate: Candidate, error: DeployError) -> None:
+    """Let others have their turn, and do not start again what cannot be done."""
+    now = step.now()
+
+    def rule(state: State) -> dynamodb.Change:
+        is_owner = state.owner is not None and state.owner.execution == candidate.execution
+        if not is_owner and not asked.restart:
+            return dynamodb.Change(None)
+        containers = state.owner.containers if state.owner and is_owner else (EVERY_CONTAINER,)
+        after = transitions.ended(transitions.failed(state, candidate, now), candidate.execution) if is_owner else None
+        answer = as_answer(refuse(error, asked.as_json()))
+        again = asked.as_json()
+        entry = Entry(candidate, containers, again, "", result=Result.FAILED, ended_at=now, answer=answer)
+        return dynamodb.Change(None, after, entry)
+
+    try:
+        dynamodb.change(asked.key, now, rule)
+    except (DeployError, AwsUnavailable) as problem:
+        step.logger.warning("The refusal could not be written down", reason=str(problem))
+
+
+def _still_waits(asked: Request, candidate: Candidate, turn: Turn) -> Decision | None:
+    now = step.now()
+    state = dynamodb.read_state(asked.key, now)
+    ruling = transitions.take_turn(state, candidate._replace(digest=turn.digest), turn.containers)
+    return _wait(turn, now) if isinstance(ruling, Queued) else None
+
+
+def _wait(turn: Turn, now: datetime) -> WaitForTurn:
+    waited = (now - turn.since).total_seconds()
+    return WaitForTurn(turn, int(max(_SHORTEST_WAIT, min(_SHARE * waited, _LONGEST_WAIT))))
+
+
+def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision:
+    """Take the turn, and register a revision once it is granted. Raises `Conflict`."""
+    found = ecs.describe_task_definition(job.base.revision)
+    wanted = _wanted(job, found)
+    candidate = job.candidate._replace(digest=wanted.digest)
+    ruling = transitions.take_turn(job.state, candidate, wanted.containers, runs=job.service.current)
+    stable = observed_stable(job.service, job.state, job.now)
+    _write(job, candidate, wanted, ruling, stable)
+    match ruling:
+        case Skipped(outcome, why):
+            return skip(outcome, job.request.cluster, job.request.service, candidate, wanted.image, job.now, why)
+        case Queued(containers):
+            return _wait(Turn(containers, wanted.digest, job.now), job.now)
+        case Granted(containers):
+            if containers != wanted.containers and wanted.document:
+                # A newer request has some of its containers.
+                wanted = _wanted(job, found, containers)
+            looks = event["attempt"] > 0 or bool(resumed)
+            revision = wanted.revision or _registered(job, found, wanted, looks=looks)
+            plan = _plan(job, candidate, wanted, revision, stable)
+            if "plan" in resumed:
+                before = decode(Rollout, resumed["rollout"])
+                return Update(plan, before._replace(target=revision, deployment="", updated_at=None))
+            schedule = PollSchedule.remembered(stable.took if stable else "")
+            return Update(plan, Rollout(Phase.DEPLOYING, revision, schedule=schedule), announced=False)
+
+
+def _write(
+    job: Job, candidate: Candidate, wanted: Wanted, ruling: transitions.TurnRuling, stable: Stable | None
+) -> None:  # fmt: skip
+    """Write down whose turn it is; where it was this execution's already, to see that it still is."""
+    after = transitions.after_turn(job.state, candidate, ruling, stable, job.now)
+    if job.state.owner and job.state.owner.execution == candidate.execution:
+        dynamodb.write(job.request.key, before=job.state, state=after)
+        return
+    result = transitions.RESULTS[ruling.outcome] if isinstance(ruling, Skipped) else None
+    containers = wanted.containers if isinstance(ruling, Skipped) else ruling.containers
+    entry = _entry(job, candidate, wanted, containers, result)
+    # Also where nothing changes: what was ruled has to be true of the state that others see.
+    dynamodb.write(job.request.key, before=job.state, state=after, entry=entry)
+
+
+def _entry(
+    job: Job, candidate: Candidate, wanted: Wanted, containers: tuple[str, ...], result: Result | None
+) -> Entry:  # fmt: skip
+    ended_at = job.now if result else None
+    return Entry(candidate, containers, _again(job, wanted), wanted.image, result=result, ended_at=ended_at)
+
+
+def _again(job: Job, wanted: Wanted) -> dict[str, Any]:
+    """The request that would start this again; what a revert goes back to was decided now."""
+    asked = job.request.as_json()
+    return {**asked, "revision": short(wanted.revision)} if asked.pop("revert", None) else asked
+
+
+def _wanted(job: Job, found: ecs.TaskDefinition, among: tuple[str, ...] = ()) -> Wanted:
+    match job.request.wanted:
+        case NewImage(image, container):
+            change = edit(found.document, image, container, among)
+            digest = job.candidate.digest
+            if registry.ecr(change.image.domain) == Ecr(job.environment.account, job.environment.region):
+                there = ecr.digest_of(change.image)
+                digest = digest or there
+            return Wanted(change.containers, str(change.image), digest, change.document)
+        case OldRevision(name):
+            return _existing(name, job.service)
+        case Revert():
+            last_stable = job.state.stable.revision if job.state.stable else found.arn
+            history = dynamodb.read_history(job.request.key)
+            return _existing(revision_before(job.service.current, history, last_stable), job.service)
+    raise AssertionError(job.request.wanted)
+
+
+def _existing(name: str, service: Service) -> Wanted:
+    if family(name) != family(service.current):
+        raise DeployError(
+            Error.INVALID_REQUEST,
+            f"The revision {name} is not of the family {family(service.current)}, which the service runs.",
+        )
+    try:
+        old = ecs.describe_task_definition(name)
+    except DeployError as error:
+        if error.error is not Error.DEPLOYMENT_FAILED:
+            raise
+        raise DeployError(Error.INVALID_REQUEST, f"The revision {name} cannot be deployed. {error.message}") from error
+    if old.document.get("status") != "ACTIVE":
+        status = old.document.get("status")
+        raise DeployError(Error.INVALID_REQUEST, f"The revision {name} is {status}. Name one that is ACTIVE.")
+    return Wanted((EVERY_CONTAINER,), old.document["containerDefinitions"][0]["image"], revision=old.arn)
+
+
+def _registered(job: Job, found: ecs.TaskDefinition, wanted: Wanted, *, looks: bool) -> str:
+    """Register the document, unless an earlier try has; `looks` where there may have been one."""
+    request_id = job.candidate.request
+    displaced = {intent.revision for intent in job.state.intents if intent.displaced}
+    for intent in job.state.intents:
+        # What was started again goes on with the revision of before, unless it has to be made anew.
+        same = (intent.request, intent.containers) == (request_id, wanted.containers)
+        fits = intent.revision == job.service.current or intent.base.revision == job.base.revision
+        if same and fits and intent.revision not in displaced:
+            return intent.revision
+    own = own_tags(job.request.key, request_id, job.candidate.execution, wanted.image)
+    if looks or job.request.restart:
+        for arn in ecs.revisions_after(found.arn)[:_MOST_REVISIONS]:
+            there = ecs.describe_task_definition(arn)
+            if is_of_request(there.tags, own) and is_same(there.document, wanted.document):
+                return arn
+    revision = ecs.register_task_definition(wanted.document, tags_for(found.tags, own))
+    step.logger.info("Registered", revision=revision, base=found.arn, containers=wanted.containers)
+    return revision
+
+
+def _plan(job: Job, candidate: Candidate, wanted: Wanted, revision: str, stable: Stable | None) -> Plan:
+    return Plan(
+        candidate=candidate,
+        cluster=job.service.cluster,
+        service=job.service.name,
+        request=_again(job, wanted),
+        containers=wanted.containers,
+        image=wanted.image,
+        revision=revision,
+        base=job.base,
+        replaced=stable.revision if stable else job.base.revision,
+        timeout=job.request.timeout,
+        rollback=job.request.rollback,
+        registered=not wanted.revision,
+        broken_since=job.state.broken_since,
+    )
