@@ -34,11 +34,12 @@ def main() -> int:
     """Make the mutants, run them, and say how many live."""
     _prepare()
     # The properties draw the same examples for each mutant.
-    _mutmut("run", "--max-children", str(os.cpu_count() or 1))
-    statuses = dict(re.findall(r"^ +(\S+): (.+)$", _mutmut("results", "--all", "true", quiet=True), re.MULTILINE))
-    if not statuses:
-        print("There are no mutants: look at the output above.")
+    try:
+        _mutmut("run", "--max-children", str(os.cpu_count() or 1))
+    except subprocess.CalledProcessError as error:
+        print(f"\nmutmut has ended with {error.returncode}: the tables have to pass before they are tried.")
         return 1
+    statuses = dict(re.findall(r"^ +(\S+): (.+)$", _mutmut("results", "--all", "true", quiet=True), re.MULTILINE))
     alive = [name for name, status in statuses.items() if status not in DEAD]
     explained = _explained()
     changes = {name: _change(name) for name in alive}

@@ -190,6 +190,11 @@ def test_before_the_call(rollout: Rollout, shown: Service, known: State, ruling:
             known(intent("older", 7, 2)),
             call(BACK, base(7, 3)),
         ),
+        "a call of an older execution was applied late, a while ago": (
+            service(deployment(7, 2, rollout=IN_PROGRESS), displaced(2, 1)),
+            known(intent("older", 7, -12)),
+            call(BACK, base(7, 2)),
+        ),
         "a deployment of the deployer's is there": (
             service(deployment(7, 3), displaced(2, 1)),
             known(intent("older", 7, 2, noted=3)),

@@ -386,10 +386,6 @@ NEW = intent("new", 99)
         "one whose answer is not known is kept": ([OPEN[0], *NOTED[:4]], [OPEN[0], *NOTED[1:4], NEW]),
         "the oldest goes where no answer is known": ([*OPEN[:5]], [*OPEN[1:5], NEW]),
         "as many go as are too many": ([OPEN[0], *NOTED[:6]], [OPEN[0], *NOTED[3:6], NEW]),
-        "of many sends of the call the first is forgotten, and nothing of another execution": (
-            [NOTED[0], *(NEW._replace(invocation=f"send {number}") for number in range(4))],
-            [NOTED[0], *(NEW._replace(invocation=f"send {number}") for number in range(1, 4)), NEW],
-        ),
         "an earlier send of the call may be applied by itself": (
             [OPEN[0], NEW._replace(invocation="earlier"), OPEN[1]],
             [OPEN[0], NEW._replace(invocation="earlier"), OPEN[1], NEW],

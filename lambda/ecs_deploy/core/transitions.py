@@ -15,7 +15,6 @@ from ecs_deploy.core.state import (
     EVERY_CONTAINER,
     LATEST_INTENTS,
     Candidate,
-    Hold,
     Intent,
     Owner,
     Phase,
@@ -195,11 +194,6 @@ def given_up(state: State, requests: Collection[str], now: datetime) -> State:
         for name, each in state.newest.items()
     }
     return state._replace(newest=newest)
-
-
-def held(state: State, hold: Hold) -> State:
-    """Pushes wait from now on."""
-    return state._replace(hold=hold)
 
 
 def released(state: State, started_at: datetime) -> State:
