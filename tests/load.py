@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from ecs_deploy.handlers import step
+from ecs_deploy.handlers import runtime
 from tests.support.clock import Clock
 from tests.support.contention import CALL_SECONDS, START_SECONDS, Contention, Execution, push_event
 from tests.support.ecs_model import REGISTRY, Behaviour, EcsModel, Service
@@ -238,7 +238,7 @@ def _end(execution: Execution) -> str:
 
 def main() -> int:
     """Print what each scenario took; answers 1 where one of them is over its bound."""
-    step.logger.setLevel("CRITICAL")
+    runtime.logger.setLevel("CRITICAL")
     over = False
     for scenario in SCENARIOS:
         # The steps print what they count.

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from unittest import mock
 
 from ecs_deploy.aws import dynamodb, ecr, ecs, stepfunctions
-from ecs_deploy.handlers import step
+from ecs_deploy.handlers import runtime
 from tests.bench.peers import AWS_CLI, FABFUEL, OURS
 from tests.bench.scenarios import CLUSTER, FAMILY, NEW_IMAGE, SCENARIOS, SERVICE, Measured, Scenario, World, judged
 from tests.support.clock import Clock
@@ -211,11 +211,11 @@ def _connected(world: World, clock: Clock) -> Iterator[None]:
         "AWS_DEFAULT_REGION": REGION,
         "TABLE": TABLE,
     }
-    step.logger.setLevel("CRITICAL")
+    runtime.logger.setLevel("CRITICAL")
     with (
         serve(world.model) as endpoint,
         mock.patch.dict(os.environ, settings | {"AWS_ENDPOINT_URL": endpoint}),
-        mock.patch.object(step, "now", clock.now),
+        mock.patch.object(runtime, "now", clock.now),
         redirect_stdout(io.StringIO()),
     ):
         for service in (dynamodb, ecr, ecs, stepfunctions):

@@ -29,7 +29,7 @@ from botocore.exceptions import ConnectionClosedError
 
 from ecs_deploy.aws import dynamodb, ecr, ecs, stepfunctions
 from ecs_deploy.aws.client import READ_TIMEOUT
-from ecs_deploy.handlers import dispatcher, step
+from ecs_deploy.handlers import dispatcher, runtime
 from infra import targets
 from infra.workflow import FUNCTION_TIMEOUT, STEPS, definition
 from tests.support.aws_error import AnswerLost, AwsError
@@ -151,7 +151,7 @@ class Contention:
             for service in (dynamodb, ecr, ecs, stepfunctions):
                 stack.enter_context(patch.object(service, "connect", lambda: client))
             stack.enter_context(patch("boto3.client", lambda *_, **__: client))
-            stack.enter_context(patch.object(step, "now", self.clock.now))
+            stack.enter_context(patch.object(runtime, "now", self.clock.now))
             root = stack.enter_context(TemporaryDirectory())
             Path(root, "targets.json").write_text(self._targets)
             settings = {"TABLE": TABLE, "MACHINE": MACHINE, "DEAD_LETTERS": "dead-letters", "LAMBDA_TASK_ROOT": root}

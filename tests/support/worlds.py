@@ -14,7 +14,7 @@ import pytest
 from ecs_deploy.aws import dynamodb, ecr, ecs, stepfunctions
 from ecs_deploy.core.codec import decode
 from ecs_deploy.core.state import State
-from ecs_deploy.handlers import dispatcher, step
+from ecs_deploy.handlers import dispatcher, runtime
 from tests.support import exploration
 from tests.support.client import Client
 from tests.support.clock import Clock
@@ -77,9 +77,9 @@ def set_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     for service in (dynamodb, ecr, ecs, stepfunctions):
         monkeypatch.setattr(service, "connect", lambda: client)
     monkeypatch.setattr(dispatcher, "_targets", tuple)
-    monkeypatch.setattr(step, "now", exploration.now)
-    monkeypatch.setattr(step, "metrics", _Quiet())
-    step.logger.setLevel("CRITICAL")
+    monkeypatch.setattr(runtime, "now", exploration.now)
+    monkeypatch.setattr(runtime, "metrics", _Quiet())
+    runtime.logger.setLevel("CRITICAL")
 
 
 def a_world(*pushes: Push, person: bool = False, returns: bool = False) -> World:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from ecs_deploy.aws import dynamodb, ecr, ecs, stepfunctions
-from ecs_deploy.handlers import step
+from ecs_deploy.handlers import runtime
 from tests.support.clock import Clock
 from tests.support.dynamodb_model import TABLE
 from tests.support.ecs_model import MACHINE, REGION, EcsModel
@@ -16,13 +16,13 @@ from tests.support.endpoint import serve
 def _log_again() -> Iterator[None]:
     """Some tests make the deployer quiet, which the next ones must not notice."""
     yield
-    step.logger.setLevel("INFO")
+    runtime.logger.setLevel("INFO")
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(step, "now", clock.now)
+    monkeypatch.setattr(runtime, "now", clock.now)
     return clock
 
 

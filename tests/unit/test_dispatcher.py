@@ -9,7 +9,8 @@ import pytest
 
 from ecs_deploy.aws import dynamodb
 from ecs_deploy.core.errors import AwsUnavailable
-from ecs_deploy.core.policy import MOST_RESTARTS, Target
+from ecs_deploy.core.policy import Target
+from ecs_deploy.core.reconciliation import MOST_RESTARTS
 from ecs_deploy.core.state import Entry, Phase, Result, State
 from ecs_deploy.handlers import dispatcher
 from tests.support.aws_error import AwsError

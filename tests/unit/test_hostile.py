@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ecs_deploy.aws import dynamodb, ecr, ecs
-from ecs_deploy.handlers import register_task_definition, step
+from ecs_deploy.handlers import register_task_definition, runtime
 from tests.support.client import Client
 from tests.support.clock import Clock
 from tests.support.dynamodb_model import TABLE
@@ -84,7 +84,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> EcsModel:
     client = Client(model.call)
     for module in (dynamodb, ecr, ecs):
         monkeypatch.setattr(module, "connect", lambda: client)
-    monkeypatch.setattr(step, "now", clock.now)
+    monkeypatch.setattr(runtime, "now", clock.now)
     monkeypatch.setenv("TABLE", TABLE)
     model.images.add(("doorman", "1.1.0"))
     containers = [{"name": "app", "image": f"{REGISTRY}/doorman:1.0.0"}]

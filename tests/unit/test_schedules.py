@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ecs_deploy.aws import dynamodb, ecs
-from ecs_deploy.core import base, call, notifications, policy, transitions
+from ecs_deploy.core import base, call, notifications, reconciliation, transitions
 from ecs_deploy.core.plan import Plan, Rollout
 from ecs_deploy.core.policy import Target
 from ecs_deploy.core.poll_schedule import LONGEST
@@ -626,11 +626,11 @@ def without_the_end_that_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_a_second_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy, "restarts", lambda *_: [])
+    monkeypatch.setattr(reconciliation, "restarts", lambda *_: [])
 
 
 def without_a_repair(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy, "repair", lambda *_: None)
+    monkeypatch.setattr(reconciliation, "repair", lambda *_: None)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, ServiceModel, Shape, StringShape, StructureShape
 
-from ecs_deploy.handlers import step
+from ecs_deploy.handlers import runtime
 from tests.support.ecs_model import REGISTRY, Behaviour, EcsModel, Service
 from tests.support.workflow import End, execute
 
@@ -69,13 +69,13 @@ def service(model: EcsModel) -> Service:
 @pytest.fixture
 def log() -> Iterator[StringIO]:
     """What the functions log, at the level that logs most."""
-    level, log = step.logger.log_level, StringIO()
-    step.logger.setLevel("DEBUG")
-    handler = cast("StreamHandler[Any]", step.logger.registered_handler)
+    level, log = runtime.logger.log_level, StringIO()
+    runtime.logger.setLevel("DEBUG")
+    handler = cast("StreamHandler[Any]", runtime.logger.registered_handler)
     before = handler.setStream(log)
     yield log
     handler.setStream(before)
-    step.logger.setLevel(level)
+    runtime.logger.setLevel(level)
 
 
 def hold(end: End, log: StringIO, model: EcsModel) -> None:

@@ -22,7 +22,7 @@ from ecs_deploy.core.codec import decode
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import AwsUnavailable
 from ecs_deploy.core.policy import Target
-from ecs_deploy.handlers import executions, step
+from ecs_deploy.handlers import executions, runtime
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -34,13 +34,13 @@ LEAST_MILLISECONDS = 20_000
 """With less time left, a message comes again."""
 
 
-@step.logger.inject_lambda_context(clear_state=True)
+@runtime.logger.inject_lambda_context(clear_state=True)
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Handle messages of the queue; answers those that are to come again.
 
     https://docs.aws.amazon.com/lambda/latest/dg/example_serverless_SQS_Lambda_batch_item_failures_section.html
     """
-    environment = step.environment_of(context)
+    environment = runtime.environment_of(context)
     again = [
         record["messageId"]
         for record in event["Records"]
@@ -53,10 +53,10 @@ def _handled(record: Mapping[str, Any], environment: Environment) -> bool:
     try:
         _handle(json.loads(record["body"]), environment)
     except Exception as error:  # noqa: BLE001 - whatever it is goes to the dead letters
-        step.logger.exception("A message could not be handled", body=record["body"])
+        runtime.logger.exception("A message could not be handled", body=record["body"])
         if isinstance(error, AwsUnavailable) and int(record["attributes"]["ApproximateReceiveCount"]) < MOST_RECEIVES:
             return False
-        step.count("DeadLetter")
+        runtime.count("DeadLetter")
         sqs.send(os.environ["DEAD_LETTERS"], record["body"], f"{type(error).__name__}: {error}")
     return True
 

@@ -5,7 +5,7 @@ from ecs_deploy.core import follow
 from ecs_deploy.core.decision import Decision, Update, decision_from
 from ecs_deploy.core.plan import Plan, Rollout
 from ecs_deploy.core.state import Phase, Result, State
-from ecs_deploy.handlers import step
+from ecs_deploy.handlers import runtime, step
 
 
 def lost_ownership(plan: Plan, rollout: Rollout, state: State) -> Decision | None:
@@ -19,7 +19,7 @@ def lost_ownership(plan: Plan, rollout: Rollout, state: State) -> Decision | Non
     # A return that was begun goes on as long as nobody else has taken over.
     if answered and (is_owner or not isinstance(answered, Update)):
         return answered
-    end = follow.superseded(plan, rollout, state, step.now())
+    end = follow.superseded(plan, rollout, state, runtime.now())
     result = Result.FAILED if rollout.failure else Result.SUPERSEDED
     dynamodb.write(plan.key, before=state, entry=step.entry_of(plan, result, end))
     return end

@@ -21,7 +21,7 @@ from ecs_deploy.core.verdict import (
     judge_shift,
     settle,
 )
-from ecs_deploy.handlers import ending, step
+from ecs_deploy.handlers import ending, runtime, step
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -33,15 +33,15 @@ _MOST_TRIES = 5
 def handler(plan: Plan, rollout: Rollout, event: step.Event, _context: "LambdaContext") -> Decision:
     """Answer what follows from the state of the rollout."""
     entered_at = datetime.fromisoformat(event["enteredAt"])
-    rollout = rollout.polled(step.now(), entered_at, retried=event["attempt"] > 0)
+    rollout = rollout.polled(runtime.now(), entered_at, retried=event["attempt"] > 0)
     for _ in range(_MOST_TRIES):
-        state = dynamodb.read_state(plan.key, step.now())
+        state = dynamodb.read_state(plan.key, runtime.now())
         if ended := ending.lost_ownership(plan, rollout, state):
             return ended
         service, rollout, verdict = _read(plan, rollout, state)
         explanation = _explain(rollout, verdict, service)
-        made = follow.after_poll(plan, rollout, verdict, explanation, service, state, step.now())
-        step.logger.info("Polled", finding=verdict.finding.name, reason=verdict.reason, polls=rollout.polls)
+        made = follow.after_poll(plan, rollout, verdict, explanation, service, state, runtime.now())
+        runtime.logger.info("Polled", finding=verdict.finding.name, reason=verdict.reason, polls=rollout.polls)
         if made.deregisters:
             _deregister(plan.revision)
         try:
@@ -53,14 +53,14 @@ def handler(plan: Plan, rollout: Rollout, event: step.Event, _context: "LambdaCo
 
 def _read(plan: Plan, rollout: Rollout, state: State) -> tuple[Service | None, Rollout, Verdict]:
     """Read the service and judge the deployment that UpdateService made; where ECS shifts traffic, the shift."""
-    now = step.now()
+    now = runtime.now()
     try:
         service = ecs.describe_service(plan.cluster, plan.service)
     except DeployError as error:
         if error.error is not Error.SERVICE_NOT_FOUND:
             raise
         return None, rollout, Verdict(Finding.GONE, "the service was deleted meanwhile")
-    step.logger.debug("Deployments", deployments=[each._asdict() for each in service.deployments])
+    runtime.logger.debug("Deployments", deployments=[each._asdict() for each in service.deployments])
     if service.is_active and not service.is_rolling:
         rollout, verdict = _judge_shift(plan, rollout, service, now)
         if verdict.finding is Finding.DISPLACED and service.current in late_revisions(state, rollout.target, now):
@@ -97,7 +97,7 @@ def _settle(plan: Plan, revision: str) -> Verdict:
     try:
         return settle(ecs.describe_tasks(plan.cluster, plan.service), revision)
     except (DeployError, AwsUnavailable) as error:
-        step.logger.warning("The tasks could not be read", reason=str(error))
+        runtime.logger.warning("The tasks could not be read", reason=str(error))
         return Verdict(Finding.IN_PROGRESS)
 
 
@@ -118,4 +118,4 @@ def _deregister(revision: str) -> None:
     try:
         ecs.deregister_task_definition(revision)
     except (DeployError, AwsUnavailable) as error:
-        step.logger.warning("The revision could not be deregistered", revision=revision, reason=str(error))
+        runtime.logger.warning("The revision could not be deregistered", revision=revision, reason=str(error))

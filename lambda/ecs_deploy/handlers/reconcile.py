@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ecs_deploy.aws import dynamodb, ecr, ecs, stepfunctions
-from ecs_deploy.core import policy, request, transitions
+from ecs_deploy.core import policy, reconciliation, request, transitions
 from ecs_deploy.core.decision import Outcome
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
@@ -14,7 +14,7 @@ from ecs_deploy.core.image import ImageReference
 from ecs_deploy.core.policy import Target
 from ecs_deploy.core.state import Entry, Phase, Result, State
 from ecs_deploy.core.task_definition import edit
-from ecs_deploy.handlers import executions, step
+from ecs_deploy.handlers import executions, runtime
 
 # An event may take this long, and its execution until it is in the history, before its push counts as missed.
 _GRACE = timedelta(minutes=15)
@@ -34,9 +34,9 @@ def services(keys: Iterable[str], targets: Sequence[Target], environment: Enviro
                 _find_missed(key, targets, environment)
         except (DeployError, AwsUnavailable) as error:
             if isinstance(error, DeployError) and error.error in _NOTHING_TO_DEPLOY_TO:
-                step.logger.warning("Nothing to deploy to", service=key, reason=error.message)
+                runtime.logger.warning("Nothing to deploy to", service=key, reason=error.message)
             else:
-                step.logger.exception("A service could not be reconciled", service=key)
+                runtime.logger.exception("A service could not be reconciled", service=key)
                 problems.append(f"{key}: {error}")
     if problems:
         raise AwsUnavailable("; ".join(problems))
@@ -64,7 +64,7 @@ def _restart(key: str, statuses: Mapping[str, str]) -> bool:
 
     An execution is started before the death of the one that it stands for is written down, so that neither gets lost.
     """
-    now = step.now()
+    now = runtime.now()
     state = dynamodb.read_state(key, now)
     if state.owner:
         death = _death(state.owner.execution, state.owner.since, statuses, now)
@@ -72,12 +72,12 @@ def _restart(key: str, statuses: Mapping[str, str]) -> bool:
             # It deploys, or has ended between the two reads.
             return True
         if state.owner.phase is Phase.RETURNING and death is Result.DIED:
-            executions.start(policy.stable_again(state, key, state.owner.execution))
+            executions.start(reconciliation.stable_again(state, key, state.owner.execution))
     history = dynamodb.read_history(key)
     deaths = {entry.candidate.execution: _death_of(entry, statuses, now) for entry in history if entry.result is None}
     buried = [each._replace(result=deaths.get(each.candidate.execution) or each.result) for each in history]
-    given_up = policy.given_up(buried)
-    starts = policy.restarts(buried, transitions.given_up(state, given_up, now))
+    given_up = reconciliation.given_up(buried)
+    starts = reconciliation.restarts(buried, transitions.given_up(state, given_up, now))
     for start in starts:
         executions.start(start)
     for before, after in zip(history, buried, strict=True):
@@ -108,7 +108,7 @@ def _death(execution: str, since: datetime, statuses: Mapping[str, str], now: da
 
 def _find_missed(key: str, targets: Sequence[Target], environment: Environment) -> None:
     """Start what was pushed since the service was told what to run, and repair what was applied late."""
-    now = step.now()
+    now = runtime.now()
     state = dynamodb.read_state(key, now)
     if state.rev == 0:
         # What was pushed before is not rolled forward: it may have been rolled back on purpose.
@@ -117,7 +117,7 @@ def _find_missed(key: str, targets: Sequence[Target], environment: Environment) 
     cluster, _, name = key.partition("/")
     service = ecs.describe_service(cluster, name)
     service.require_supported()
-    if executions.start(policy.repair(state, service, key)):
+    if executions.start(reconciliation.repair(state, service, key)):
         return
     document = ecs.describe_task_definition(service.current).document
     known = {entry.candidate.digest for entry in dynamodb.read_history(key)}
@@ -126,10 +126,10 @@ def _find_missed(key: str, targets: Sequence[Target], environment: Environment) 
             continue
         try:
             image = ImageReference.parse(policy.image_of(target, environment))
-            after = policy.decided_at(state, service, edit(document, image, target.container).containers)
+            after = reconciliation.decided_at(state, service, edit(document, image, target.container).containers)
         except DeployError as error:
-            step.logger.warning("Nothing to deploy to", service=key, reason=error.message)
+            runtime.logger.warning("Nothing to deploy to", service=key, reason=error.message)
             continue
         images = ecr.tagged_images(target.repository)
         if executions.start(policy.missed_push(target, images, after, now - _GRACE, known, environment)):
-            step.count("MissedPush")
+            runtime.count("MissedPush")

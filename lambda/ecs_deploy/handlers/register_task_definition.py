@@ -24,7 +24,7 @@ from ecs_deploy.core.service import Service
 from ecs_deploy.core.state import EVERY_CONTAINER, Base, Candidate, Entry, Hold, Phase, Result, Stable, State
 from ecs_deploy.core.task_definition import edit, is_of_request, is_same, own_tags, tags_for
 from ecs_deploy.core.transitions import Granted, Queued, Skipped
-from ecs_deploy.handlers import step
+from ecs_deploy.handlers import runtime, step
 
 _MOST_TRIES = 5
 _MOST_REVISIONS = 20
@@ -68,14 +68,14 @@ def handler(event: step.Event, environment: Environment) -> Decision:
     if "turn" in resumed and (waits := _still_waits(asked, candidate, decode(Turn, resumed["turn"]))):
         return waits
     for _ in range(_MOST_TRIES):
-        now = step.now()
+        now = runtime.now()
         try:
             state = dynamodb.read_state(asked.key, now)
             service = ecs.describe_service(asked.cluster, asked.service)
             service.require_supported()
             return _deploy(Job(asked, candidate, environment, state, service, now), event, resumed)
         except dynamodb.Conflict:
-            step.logger.info("The state was written meanwhile, so all is read again")
+            runtime.logger.info("The state was written meanwhile, so all is read again")
         except DeployError as error:
             _refuse(asked, candidate, error)
             raise
@@ -96,7 +96,7 @@ def _candidate(asked: Request, execution: Mapping[str, str]) -> Candidate:
 def _hold(asked: Request, candidate: Candidate) -> Decision:
     """Hold or release the pushes to a service that is there."""
     ecs.describe_service(asked.cluster, asked.service)
-    now = step.now()
+    now = runtime.now()
 
     def rule(state: State) -> dynamodb.Change:
         if isinstance(asked.wanted, request.Hold):
@@ -110,7 +110,7 @@ def _hold(asked: Request, candidate: Candidate) -> Decision:
 
 def _refuse(asked: Request, candidate: Candidate, error: DeployError) -> None:
     """Let others have their turn, and do not start again what cannot be done."""
-    now = step.now()
+    now = runtime.now()
 
     def rule(state: State) -> dynamodb.Change:
         is_owner = state.owner is not None and state.owner.execution == candidate.execution
@@ -126,11 +126,11 @@ def _refuse(asked: Request, candidate: Candidate, error: DeployError) -> None:
     try:
         dynamodb.change(asked.key, now, rule)
     except (DeployError, AwsUnavailable) as problem:
-        step.logger.warning("The refusal could not be written down", reason=str(problem))
+        runtime.logger.warning("The refusal could not be written down", reason=str(problem))
 
 
 def _still_waits(asked: Request, candidate: Candidate, turn: Turn) -> Decision | None:
-    now = step.now()
+    now = runtime.now()
     state = dynamodb.read_state(asked.key, now)
     ruling = transitions.take_turn(state, candidate._replace(digest=turn.digest), turn.containers)
     return _wait(turn, now) if isinstance(ruling, Queued) else None
@@ -249,7 +249,7 @@ def _registered(job: Job, found: ecs.TaskDefinition, wanted: Wanted, *, looks: b
             if is_of_request(there.tags, own) and is_same(there.document, wanted.document):
                 return arn
     revision = ecs.register_task_definition(wanted.document, tags_for(found.tags, own))
-    step.logger.info("Registered", revision=revision, base=found.arn, containers=wanted.containers)
+    runtime.logger.info("Registered", revision=revision, base=found.arn, containers=wanted.containers)
     return revision
 
 

@@ -4,13 +4,9 @@ Metrics are printed as the last thing of a step. A step that is tried again afte
 counts twice.
 """
 
-import logging
-import os
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from ecs_deploy.aws import dynamodb
@@ -21,31 +17,26 @@ from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import AwsUnavailable, DeployError
 from ecs_deploy.core.plan import Plan, Rollout
 from ecs_deploy.core.state import Entry, Phase, Result, State
+from ecs_deploy.handlers import runtime
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 Event = Mapping[str, Any]
 Answer = dict[str, Any]
-
-_PRODUCT = "ecs-deploy"
-# What the SDK says of its credentials and endpoints at every start is nobody's decision.
-logging.getLogger("botocore").setLevel(logging.WARNING)
-logger = Logger(service=_PRODUCT)
-metrics = Metrics(service=_PRODUCT, namespace=_PRODUCT)
+Handler = Callable[[Event, "LambdaContext"], Answer]
 
 
-def first(decide: Callable[[Event, Environment], Decision]) -> Callable[[Event, "LambdaContext"], Answer]:
+def first(decide: Callable[[Event, Environment], Decision]) -> Handler:
     """Make a Lambda handler of the first step, which gets the request.
 
     What `decide` raises as `DeployError` ends the execution as the contract says; anything else reaches the workflow,
     which retries `AwsUnavailable` and reports the rest as a fault of the deployer.
     """
 
-    @logger.inject_lambda_context(clear_state=True)
     def handler(event: Event, context: "LambdaContext") -> Answer:
-        logger.set_correlation_id(event["execution"]["id"])
-        environment = environment_of(context)
+        runtime.logger.set_correlation_id(event["execution"]["id"])
+        environment = runtime.environment_of(context)
         try:
             decision = decide(event, environment)
         except DeployError as error:
@@ -57,44 +48,43 @@ def first(decide: Callable[[Event, Environment], Decision]) -> Callable[[Event, 
         if isinstance(decision, Succeed | Fail):
             _count_end(decision, {})
             case = notifications.Case.opened(event["request"], event["execution"], environment)
-            return {**answer, "notification": notifications.outcome(case, decision, now())}
+            answer["notification"] = notifications.outcome(case, decision, runtime.now())
         if isinstance(decision, Update) and not decision.announced:
-            return {**answer, "notification": notifications.started(decision.plan)}
+            answer["notification"] = notifications.started(decision.plan)
         return answer
 
-    # The decorator's types lose the handler's.
-    typed: Callable[[Event, LambdaContext], Answer] = handler
-    return typed
+    return _with_log(handler)
 
 
-def following(
-    decide: Callable[[Plan, Rollout, Event, "LambdaContext"], Decision],
-) -> Callable[[Event, "LambdaContext"], Answer]:
+def following(decide: Callable[[Plan, Rollout, Event, "LambdaContext"], Decision]) -> Handler:
     """Make a Lambda handler of a later step, which gets the plan and the rollout; as `first` does."""
 
-    @logger.inject_lambda_context(clear_state=True)
     def handler(event: Event, context: "LambdaContext") -> Answer:
         plan, rollout = decode(Plan, event["plan"]), decode(Rollout, event["rollout"])
-        logger.set_correlation_id(plan.execution)
+        runtime.logger.set_correlation_id(plan.execution)
         try:
             decision = decide(plan, rollout, event, context)
         except DeployError as error:
             decision = give_up(plan, rollout, error)
         answer = as_answer(decision)
         if isinstance(decision, Succeed | Fail):
-            _count_end(decision, dora_metrics.dora_metrics(plan, rollout, decision, now()), plan.key)
-            return {**answer, "notification": notifications.outcome(notifications.Case.of(plan), decision, now())}
+            _count_end(decision, dora_metrics.dora_metrics(plan, rollout, decision, runtime.now()), plan.key)
+            answer["notification"] = notifications.outcome(notifications.Case.of(plan), decision, runtime.now())
+            return answer
         if isinstance(decision, Update) and decision.rollout.phase is not rollout.phase:
-            failure = decision.rollout.failure
-            logger.warning(
-                "Returns", revision=decision.rollout.target, failed=plan.revision, reason=failure and failure.message
-            )
-        if dora_metrics.is_overdue(plan, rollout, now()):
-            logger.warning("Runs longer than its timeout allows", timeout=plan.timeout, polls=rollout.polls)
-            count("Overdue")
+            why = decision.rollout.failure and decision.rollout.failure.message
+            runtime.logger.warning("Returns", revision=decision.rollout.target, failed=plan.revision, reason=why)
+        if dora_metrics.is_overdue(plan, rollout, runtime.now()):
+            runtime.logger.warning("Runs longer than its timeout allows", timeout=plan.timeout, polls=rollout.polls)
+            runtime.count("Overdue")
         return answer
 
-    typed: Callable[[Event, LambdaContext], Answer] = handler
+    return _with_log(handler)
+
+
+def _with_log(handler: Handler) -> Handler:
+    # The decorator's types lose the handler's.
+    typed: Handler = runtime.logger.inject_lambda_context(handler, clear_state=True)
     return typed
 
 
@@ -108,7 +98,7 @@ def entry_of(plan: Plan, result: Result | None = None, answer: Decision | None =
         revision=plan.revision,
         replaced=plan.replaced,
         result=result,
-        ended_at=now() if result else None,
+        ended_at=runtime.now() if result else None,
         answer=as_answer(answer) if answer else None,
     )
 
@@ -123,50 +113,28 @@ def give_up(plan: Plan, rollout: Rollout, error: DeployError) -> Fail:
         if rollout.phase is Phase.DEPLOYING and rollout.updated_at:
             after, result = state, Result.ABANDONED
         else:
-            after, result = transitions.failed(state, plan.candidate, now()), Result.FAILED
+            after, result = transitions.failed(state, plan.candidate, runtime.now()), Result.FAILED
         return dynamodb.Change(None, transitions.ended(after, plan.execution), entry_of(plan, result, end))
 
     try:
-        dynamodb.change(plan.key, now(), rule)
+        dynamodb.change(plan.key, runtime.now(), rule)
     except (DeployError, AwsUnavailable) as problem:
-        logger.warning("The end could not be written down", reason=str(problem))
+        runtime.logger.warning("The end could not be written down", reason=str(problem))
     return end
-
-
-def environment_of(context: "LambdaContext") -> Environment:
-    """The account and the region of a function."""
-    _, _, _, region, account, *_ = context.invoked_function_arn.split(":")
-    return Environment(account, region)
-
-
-def machine() -> str:
-    """The ARN of the state machine that deploys."""
-    return os.environ["MACHINE"]
-
-
-def now() -> datetime:
-    """The time, which only the handlers ask for."""
-    return datetime.now(UTC)
-
-
-def count(what: str) -> None:
-    """Count it in the metrics, under this name."""
-    metrics.add_metric(what, MetricUnit.Count, 1)
-    metrics.flush_metrics()
 
 
 def _count_end(end: Succeed | Fail, found: Mapping[str, float], service: str = "") -> None:
     match end:
         case Succeed(outcome, reasons):
-            logger.info("The execution succeeds", outcome=outcome, reasons=reasons)
-            count(outcome["outcome"])
+            runtime.logger.info("The execution succeeds", outcome=outcome, reasons=reasons)
+            runtime.count(outcome["outcome"])
         case Fail(error, cause):
-            logger.error("The execution fails", error=error, cause=cause)
-            count(error)
+            runtime.logger.error("The execution fails", error=error, cause=cause)
+            runtime.count(error)
     if found:
         # Only services that the roles cover come so far: the targets bound the values of this dimension.
-        metrics.add_dimension("service", service)
+        runtime.metrics.add_dimension("service", service)
         for name, value in found.items():
             unit = MetricUnit.Count if name == dora_metrics.CHANGE_FAILURE else MetricUnit.Seconds
-            metrics.add_metric(name, unit, value)
-        metrics.flush_metrics()
+            runtime.metrics.add_metric(name, unit, value)
+        runtime.metrics.flush_metrics()

@@ -10,7 +10,7 @@ from ecs_deploy.core.decision import Decision
 from ecs_deploy.core.errors import AwsUnavailable, DeployError
 from ecs_deploy.core.plan import Plan, Rollout
 from ecs_deploy.core.state import Intent, Phase, State
-from ecs_deploy.handlers import ending, step
+from ecs_deploy.handlers import ending, runtime, step
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -24,7 +24,7 @@ _MOST_TRIES = 5
 def handler(plan: Plan, rollout: Rollout, _event: step.Event, context: "LambdaContext") -> Decision:
     """Answer with a wait for the rollout, or with what follows where the service must not be updated so."""
     for _ in range(_MOST_TRIES):
-        now = step.now()
+        now = runtime.now()
         state = dynamodb.read_state(plan.key, now)
         if ended := ending.lost_ownership(plan, rollout, state):
             return ended
@@ -58,9 +58,9 @@ def _update(plan: Plan, rollout: Rollout, intent: Intent, context: "LambdaContex
     try:
         _require_time(context)
         answer = ecs.update_service(plan.cluster, plan.service, rollout.target)
-        now = step.now()
+        now = runtime.now()
         updated = rollout.updated("", answer.bake_time, now)
-        step.logger.info("Updated", phase=rollout.phase, revision=rollout.target)
+        runtime.logger.info("Updated", phase=rollout.phase, revision=rollout.target)
 
         def rule(state: State) -> dynamodb.Change:
             return dynamodb.Change(*call.after_call(plan, rollout, intent, answer, state, now))
@@ -83,8 +83,8 @@ def _require_time(context: "LambdaContext") -> None:
 
 def _unlock(plan: Plan, intent: Intent) -> None:
     """Let the next try begin at once; without it, it waits until this invocation cannot run any more."""
-    now = step.now()
+    now = runtime.now()
     try:
         dynamodb.change(plan.key, now, lambda state: dynamodb.Change(None, transitions.unlocked(state, intent, now)))
     except (AwsUnavailable, DeployError) as error:
-        step.logger.warning("The intent could not be unlocked", reason=str(error))
+        runtime.logger.warning("The intent could not be unlocked", reason=str(error))
