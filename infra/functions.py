@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 
 LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
 
-# Lambda drops what is below its own level before Powertools is asked.
-_LAMBDA_LEVELS = {
-    LogLevel.DEBUG: lambda_.ApplicationLogLevel.DEBUG,
-    LogLevel.INFO: lambda_.ApplicationLogLevel.INFO,
-    LogLevel.WARNING: lambda_.ApplicationLogLevel.WARN,
-    LogLevel.ERROR: lambda_.ApplicationLogLevel.ERROR,
-}
-
 
 @dataclass(frozen=True)
 class Package:
@@ -71,7 +63,11 @@ class Function(Construct):
             tracing=lambda_.Tracing.ACTIVE,
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,
-            application_log_level_v2=_LAMBDA_LEVELS[package.log_level],
+            # Above INFO, Lambda drops lines without a level, as metrics are; Powertools drops what is below its own:
+            # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+            application_log_level_v2=lambda_.ApplicationLogLevel.DEBUG
+            if package.log_level is LogLevel.DEBUG
+            else lambda_.ApplicationLogLevel.INFO,
             environment={"POWERTOOLS_LOG_LEVEL": package.log_level, **environment},
         )
 

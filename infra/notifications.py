@@ -26,7 +26,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from infra import queues
-from infra.workflow import OUTCOME, SOURCE
+from infra.workflow import OUTCOME, PAUSED, SOURCE
 
 if TYPE_CHECKING:
     from aws_cdk import aws_stepfunctions as sfn
@@ -71,7 +71,12 @@ class Notifications(Construct):
                 )
         arn = machine.state_machine_arn
         rules = [
-            self._rule("Outcome", "how an execution ended", outcome_pattern(arn), OUTCOME_PATHS),
+            self._rule(
+                "Outcome",
+                "how an execution ended, or what it waits for",
+                {**outcome_pattern(arn), "detail-type": [OUTCOME, PAUSED]},
+                OUTCOME_PATHS,
+            ),
             self._rule("Silent", "an execution ended without an event of its own", silent_pattern(arn), SILENT_PATHS),
         ]
         queues.accept(self.dead_letters, "events", [rule.attr_arn for rule in rules])

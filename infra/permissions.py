@@ -38,7 +38,10 @@ GREATEST_NUMBER_OF_DOCUMENTS = 11
 _DOCUMENT = 5_800
 _PASS_ROLE = ("iam:PassRole",)
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
-_TO_TASKS = {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
+_TO_TASKS = ("ecs-tasks.amazonaws.com",)
+# The infrastructure role of a service that shifts traffic or has EBS volumes is passed to ECS itself:
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/infrastructure_IAM_role.html
+_TO_ECS = (*_TO_TASKS, "ecs.amazonaws.com")
 # An ARN up to its name, of the longest partition and a long region, with its quotes and its comma.
 _ARN = 65
 
@@ -52,13 +55,15 @@ class Grant:
     # Listing and describing tasks knows no service, but the cluster, by a condition:
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/security_iam_id-based-policy-examples.html
     by_cluster: bool = False
+    passed_to: tuple[str, ...] = ()
 
     def statement(self, arns: list[str]) -> PolicyStatement:
         """The grant for these ARNs."""
         if self.by_cluster:
             condition = {"ArnEquals": {"ecs:cluster": arns}}
             return PolicyStatement(actions=list(self.actions), resources=["*"], conditions=condition)
-        conditions = _TO_TASKS if self.actions == _PASS_ROLE else None
+        services = self.passed_to[0] if len(self.passed_to) == 1 else list(self.passed_to)
+        conditions = {"StringEquals": {"iam:PassedToService": services}} if services else None
         return PolicyStatement(actions=list(self.actions), resources=arns, conditions=conditions)
 
     @property
@@ -79,6 +84,7 @@ def _of_register(targets: Sequence[Target], table: str) -> Documents:
     return _documents(
         [
             _of_any("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition"),
+            _of_any("ecr:DescribePullThroughCacheRules"),
             PolicyStatement(
                 actions=list(tag.actions),
                 resources=[tag.arn_prefix + ANY_REVISION],
@@ -87,7 +93,7 @@ def _of_register(targets: Sequence[Target], table: str) -> Documents:
             _of_table(table, "GetItem", "PutItem", "Query"),
         ],
         [
-            Grant(_PASS_ROLE, _roles(targets)),
+            Grant(_PASS_ROLE, _roles(targets), passed_to=_TO_TASKS),
             Grant(("ecr:DescribeImages",), _repositories(targets)),
             Grant(("ecs:DescribeServices",), _services(targets)),
         ],
@@ -99,7 +105,7 @@ def _of_update(targets: Sequence[Target], table: str) -> Documents:
     return _documents(
         [_of_table(table, "GetItem", "PutItem")],
         [
-            Grant(_PASS_ROLE, _roles(targets)),
+            Grant(_PASS_ROLE, _roles(targets), passed_to=_TO_ECS),
             Grant(("ecs:DescribeServices", "ecs:UpdateService"), _services(targets)),
         ],
     )
@@ -124,7 +130,9 @@ def _of_poll(targets: Sequence[Target], table: str) -> Documents:
             # Both need the service, too: "Permissions required for viewing service deployments" in the reference.
             Grant((of_deployments,), tuple(map(DEPLOYMENTS.format, clusters))),
             Grant((of_revisions,), tuple(map(REVISIONS.format, clusters))),
-            Grant(("ecs:DescribeServices", of_deployments, of_revisions), _services(targets)),
+            Grant(
+                ("ecs:DescribeServices", "ecs:ListServiceDeployments", of_deployments, of_revisions), _services(targets)
+            ),
         ],
     )
 
@@ -135,7 +143,7 @@ def of_dispatcher(targets: Sequence[Target], own: Sequence[PolicyStatement], tab
     return _documents(
         [_of_any("ecs:DescribeTaskDefinition"), *own, _of_table(table, "GetItem", "PutItem", "Query")],
         [
-            Grant(("ecr:DescribeImages",), _repositories(pushed)),
+            Grant(("ecr:DescribeImages", "ecr:BatchGetImage"), _repositories(pushed)),
             Grant(("ecs:DescribeServices",), _services(targets)),
         ],
     )

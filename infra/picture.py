@@ -1,7 +1,7 @@
 """A picture of the workflow, drawn from the definition that is deployed: `python -m infra.picture`.
 
 With the name of a Markdown file it draws the picture there, between `BEGIN` and `END`: `python -m infra.picture
-README.md`. Mermaid, which GitHub draws: https://mermaid.js.org/syntax/stateDiagram.html
+docs/how-it-works.md`. Mermaid, which GitHub draws: https://mermaid.js.org/syntax/stateDiagram.html
 """
 
 from __future__ import annotations

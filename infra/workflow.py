@@ -55,12 +55,13 @@ whether EventBridge is away or refuses."""
 NOTIFICATION_TIMEOUT = 30
 """Seconds that EventBridge may take to accept an event."""
 
-LONGEST_EXECUTION = 4 * 86_400
-"""Seconds: a day for the longest rollout and a day for the return, and as long again for bake time and for the turn of
-another deployment. The 25,000 events of an execution's history end it at about the same time."""
+LONGEST_EXECUTION = 35 * 86_400
+"""Seconds: a rollout and its return may last a day each, and two lifecycle hooks of ECS may pause one for 14 days each:
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html
+The polls grow seldom in a pause, so that they fit into the 25,000 events of an execution's history."""
 
 SOURCE = "ecs-deploy"
-STARTED, OUTCOME = "ECS Deploy Started", "ECS Deploy Outcome"
+STARTED, PAUSED, OUTCOME = "ECS Deploy Started", "ECS Deploy Paused", "ECS Deploy Outcome"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +113,13 @@ ROUTES: Mapping[str, str] = {
     "register": REGISTER.state,
     "wait_for_turn": "WaitForTurn",
     "wait_for_rollout": "WaitForRollout",
+    "notify_pause": "NotifyPause",
     "succeed": "NotifySuccess",
     fault.NEXT: fault.STATE,
 }
 """The state for each `next`; for any other it is the failure."""
 
-NOT_NOTIFIED = ("StartNotNotified", "SuccessNotNotified", "FailureNotNotified")
+NOT_NOTIFIED = ("StartNotNotified", "PauseNotNotified", "SuccessNotNotified", "FailureNotNotified")
 """The states that an execution enters only where EventBridge did not take its event."""
 
 _INPUT = "{% $states.input %}"
@@ -128,7 +130,7 @@ _RESUME = {"Output": {"resumed": f"{{% {_RESUMED} %}}"}, "Next": REGISTER.state}
 
 def definition() -> dict[str, Any]:
     """The state machine, Standard, in JSONata."""
-    start_not_sent, success_not_sent, failure_not_sent = NOT_NOTIFIED
+    start_not_sent, pause_not_sent, success_not_sent, failure_not_sent = NOT_NOTIFIED
     return {
         "Comment": "Deploys an image to an ECS service, and says why when it cannot.",
         "QueryLanguage": "JSONata",
@@ -151,6 +153,8 @@ def definition() -> dict[str, Any]:
             "NotifyStart": _notify(STARTED, UPDATE.state, _INPUT, otherwise=start_not_sent),
             start_not_sent: {"Type": "Pass", "Next": UPDATE.state},
             UPDATE.state: _task(UPDATE),
+            "NotifyPause": _notify(PAUSED, "WaitForRollout", _INPUT, otherwise=pause_not_sent),
+            pause_not_sent: {"Type": "Pass", "Next": "WaitForRollout"},
             "WaitForRollout": {"Type": "Wait", "Seconds": "{% $states.input.wait %}", "Next": POLL.state},
             POLL.state: _task(POLL),
             fault.STATE: fault.state(f"${{{PARTITION}}}", "NotifyFailure"),

@@ -83,17 +83,17 @@ def a_push_of_each_service(random_: random.Random) -> Iterator[Push]:
     return (Push(service, f"app-{service}", 1, random_.uniform(0, MINUTE)) for service in range(100))
 
 
-def five_pushes_of_each_service(random_: random.Random) -> Iterator[Push]:
+def four_pushes_of_each_service(random_: random.Random) -> Iterator[Push]:
     """Pushes that overtake one another: most of the registrations are for nothing, and all of them need a token."""
     for service in range(20):
-        moments = sorted(random_.uniform(0, MINUTE) for _ in range(5))
+        moments = sorted(random_.uniform(0, MINUTE) for _ in range(4))
         yield from (Push(service, f"app-{service}", number, after) for number, after in enumerate(moments, start=1))
 
 
 SCENARIOS = (
     Scenario("200 services, one push", one_push_of_many_services, most_throttled=0.25),
     Scenario("100 services, a push each within a minute", a_push_of_each_service, most_throttled=0.1),
-    Scenario("20 services, five pushes each within a minute", five_pushes_of_each_service, most_throttled=0),
+    Scenario("20 services, four pushes each within a minute", four_pushes_of_each_service, most_throttled=0),
 )
 
 

@@ -33,6 +33,7 @@ def declare(seams: Seams) -> None:
     seams.replace(put_manifest, ECR, "_v2_put_manifest", "name", "ref", "headers", "body")
     seams.replace(batch_delete_image, ECR, "_batch_delete_image", "data")
     seams.replace(describe_images, ECR, "_describe_images", "data")
+    seams.replace(handle_request, ECR, "handle_request", "method", "path", "headers", "body", "query_params")
 
 
 def put_image(original: Function) -> Function:
@@ -102,6 +103,21 @@ def describe_images(original: Function) -> Function:
         )
 
     return describe
+
+
+def handle_request(original: Function) -> Function:
+    """Know the rules for pulling through a cache, of which this registry has none.
+
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribePullThroughCacheRules.html
+    """
+
+    async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query_params: object) -> Answer:
+        if headers.get("x-amz-target", "").endswith(".DescribePullThroughCacheRules"):
+            return answers.document({"pullThroughCacheRules": []})
+        answer: Answer = await original(method, path, headers, body, query_params)
+        return answer
+
+    return handle
 
 
 def find(repository: str, image_id: dict[str, str]) -> dict[str, Any] | None:

@@ -89,7 +89,9 @@ def _rollout(seconds: int, *, drains: bool) -> Scenario:
 SCENARIOS = [
     Scenario("stable at once", Behaviour(), drain=0, desired=0),
     *(_rollout(seconds, drains=drains) for seconds in (20, 60, 180, 600) for drains in (False, True)),
-    Scenario("ECS rolls back", Behaviour(start=5, life=2, exit_code=1), breaker=True, ends_well=False),
+    Scenario(
+        "ECS rolls back", Behaviour(start=5, life=2, stop_code="TaskFailedToStart"), breaker=True, ends_well=False
+    ),
     Scenario("crash loop", Behaviour(start=5, life=2, exit_code=1), ends_well=False),
 ]
 

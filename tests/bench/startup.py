@@ -21,7 +21,7 @@ from infra import asset, targets
 RUNS = 15
 # Of a push that goes well; what a function needs where something was missed or has failed, it makes then.
 CLIENTS = {
-    "dispatcher": ("stepfunctions",),
+    "dispatcher": ("stepfunctions", "ecr"),
     "register_task_definition": ("dynamodb", "ecs", "ecr"),
     "update_service": ("dynamodb", "ecs"),
     "poll_stability": ("dynamodb", "ecs"),

@@ -20,6 +20,8 @@ PASS_ANY = (
     ("arn:aws:iam::123456789012:role/*",),
     '{"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}',
 )
+TO_ECS = '{"StringEquals": {"iam:PassedToService": ["ecs-tasks.amazonaws.com", "ecs.amazonaws.com"]}}'
+PASS_ANY_OR_INFRASTRUCTURE = (*PASS_ANY[:2], TO_ECS)
 TO_TASKS = '{"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}'
 
 Statement = tuple[tuple[str, ...], tuple[str, ...], str | None]
@@ -61,6 +63,7 @@ def table(*actions: str) -> Statement:
 def test_register(template: dict[str, Any]) -> None:
     assert role(template, "RegisterTaskDefinitionRole") == [
         (("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition"), ("*",), None),
+        (("ecr:DescribePullThroughCacheRules",), ("*",), None),
         (
             ("ecs:TagResource",),
             (f"{ECS}:task-definition/*",),
@@ -78,7 +81,7 @@ def test_register(template: dict[str, Any]) -> None:
 def test_update(template: dict[str, Any]) -> None:
     assert role(template, "UpdateServiceRole") == [
         table("GetItem", "PutItem"),
-        PASS_ANY,
+        PASS_ANY_OR_INFRASTRUCTURE,
         (("ecs:DescribeServices", "ecs:UpdateService"), (DOORMAN,), None),
         logs("UpdateService"),
         XRAY,
@@ -98,7 +101,12 @@ def test_poll(template: dict[str, Any]) -> None:
         (("ecs:DescribeServiceDeployments",), (f"{ECS}:service-deployment/production1/*",), None),
         (("ecs:DescribeServiceRevisions",), (f"{ECS}:service-revision/production1/*",), None),
         (
-            ("ecs:DescribeServices", "ecs:DescribeServiceDeployments", "ecs:DescribeServiceRevisions"),
+            (
+                "ecs:DescribeServices",
+                "ecs:ListServiceDeployments",
+                "ecs:DescribeServiceDeployments",
+                "ecs:DescribeServiceRevisions",
+            ),
             (DOORMAN,),
             None,
         ),
@@ -119,7 +127,7 @@ def test_dispatcher(template: dict[str, Any]) -> None:
         (("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"), ("{DispatchQueue.Arn}",), None),
         (("sqs:SendMessage",), ("{DispatchDeadLetters.Arn}",), None),
         table("GetItem", "PutItem", "Query"),
-        (("ecr:DescribeImages",), (f"{ECR}:repository/doorman",), None),
+        (("ecr:DescribeImages", "ecr:BatchGetImage"), (f"{ECR}:repository/doorman",), None),
         (("ecs:DescribeServices",), (DOORMAN,), None),
         logs("Dispatcher"),
         XRAY,
@@ -181,6 +189,7 @@ WILDCARDS = {
     "ecs:DescribeTasks": {"*"},
     # By a condition: only while it is registered.
     "ecs:TagResource": {f"{ECS}:task-definition/*"},
+    "ecr:DescribePullThroughCacheRules": {"*"},
     # Each deployment and each execution makes a name of its own.
     "ecs:DescribeServiceDeployments": {f"{ECS}:service-deployment/production1/*"},
     "ecs:DescribeServiceRevisions": {f"{ECS}:service-revision/production1/*"},
@@ -243,7 +252,9 @@ def passed(targets: list[dict[str, Any]]) -> list[Statement]:
         [each for each in role(made, name) if each[0] == ("iam:PassRole",)]
         for name in ("RegisterTaskDefinitionRole", "UpdateServiceRole")
     )
-    assert register == update
+    # The infrastructure role of a service is passed to ECS itself.
+    assert [(*each[:2], TO_TASKS) for each in update] == register
+    assert {each[2] for each in update} <= {TO_ECS}
     return register
 
 
@@ -288,6 +299,7 @@ def test_many_targets_are_all_listed(big: dict[str, Any]) -> None:
         ("RegisterTaskDefinition", "ecr:DescribeImages"),
         ("Dispatcher", "ecs:DescribeServices"),
         ("Dispatcher", "ecr:DescribeImages"),
+        ("Dispatcher", "ecr:BatchGetImage"),
         ("Workflow", "ecs:DescribeServices"),
     ):
         properties = of_type(big, "AWS::IAM::Role")[f"{state}Role"]

@@ -48,8 +48,11 @@ def test_all_functions_are_of_one_asset(template: dict[str, Any]) -> None:
     assert len({json.dumps(function["Code"]) for function in functions.values()}) == 1
 
 
-@pytest.mark.parametrize(("level", "application"), [(LogLevel.DEBUG, "DEBUG"), (LogLevel.WARNING, "WARN")])
-def test_lambda_lets_the_asked_log_level_through(level: LogLevel, application: str) -> None:
+@pytest.mark.parametrize(
+    ("level", "application"),
+    [(LogLevel.DEBUG, "DEBUG"), (LogLevel.INFO, "INFO"), (LogLevel.WARNING, "INFO"), (LogLevel.ERROR, "INFO")],
+)
+def test_lambda_lets_the_asked_log_level_through_and_always_the_metrics(level: LogLevel, application: str) -> None:
     for function in of_type(synthesize(CDK_JSON["context"]["targets"], level), "AWS::Lambda::Function").values():
         assert function["Environment"]["Variables"]["POWERTOOLS_LOG_LEVEL"] == level
         assert function["LoggingConfig"]["ApplicationLogLevel"] == application

@@ -16,6 +16,7 @@ from ecs_deploy.core.decision import (
     Decision,
     Fail,
     Outcome,
+    Pause,
     Register,
     Succeed,
     Turn,
@@ -26,6 +27,7 @@ from ecs_deploy.core.decision import (
 )
 from ecs_deploy.core.errors import Error
 from ecs_deploy.core.plan import Plan, Rollout
+from ecs_deploy.core.service_deployment import Hook
 from ecs_deploy.core.state import Base, Candidate, Phase
 from infra.fault import RETRY_DESCRIBE
 from infra.picture import mermaid
@@ -42,7 +44,7 @@ from infra.workflow import (
     definition,
 )
 from tests.infra.jsonata import evaluate
-from tests.support.events import OUTCOME, STARTED, as_event, hold
+from tests.support.events import OUTCOME, PAUSED, STARTED, as_event, hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,10 +158,17 @@ def test_an_end_waits_for_its_notification_but_not_long() -> None:
 
 ANSWERS: dict[str, dict[str, Any]] = {
     "NotifyStart": {"next": "announce", "plan": {}, "rollout": {}, "notification": {"title": "a", "image": None}},
+    "NotifyPause": {"next": "notify_pause", "wait": 5, "plan": {}, "rollout": {}, "notification": {"hook": "a"}},
     "NotifySuccess": {"next": "succeed", "outcome": {"outcome": "DEPLOYED"}, "notification": {"leadTime": 1.5}},
     "NotifyFailure": {"next": "fail", "failure": {"error": "E", "cause": {}}, "notification": {"reasons": []}},
 }
-FOLLOWING = {"NotifyStart": "UpdateService", "NotifySuccess": "Succeeded", "NotifyFailure": "Failed"}
+FOLLOWING = {
+    "NotifyStart": "UpdateService",
+    "NotifyPause": "WaitForRollout",
+    "NotifySuccess": "Succeeded",
+    "NotifyFailure": "Failed",
+}
+DETAIL_TYPES = {"NotifyStart": STARTED, "NotifyPause": PAUSED}
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -174,7 +183,7 @@ def test_a_notification_is_sent_as_the_function_made_it_and_stands_in_nobodys_wa
         (state["Output"], {"input": answer}),
         (catch["Output"], {"input": answer}),
     )
-    detail_type = STARTED if name == "NotifyStart" else OUTCOME
+    detail_type = DETAIL_TYPES.get(name, OUTCOME)
     assert arguments == {
         "Entries": [{"Source": "ecs-deploy", "DetailType": detail_type, "Detail": answer["notification"]}]
     }
@@ -268,6 +277,7 @@ DECISIONS: list[tuple[Decision, str]] = [
     (Update(PLAN, ROLLOUT, announced=False), "NotifyStart"),
     (Update(PLAN, ROLLOUT), "UpdateService"),
     (Wait(PLAN, ROLLOUT, 5), "WaitForRollout"),
+    (Pause(PLAN, ROLLOUT, 5, Hook("hook", "PAUSE", "", "AWAITING_ACTION", None, "ROLLBACK")), "NotifyPause"),
     (Succeed({"outcome": Outcome.DEPLOYED}), "NotifySuccess"),
     (Fail(Error.DEPLOYMENT_FAILED, {}), "NotifyFailure"),
 ]

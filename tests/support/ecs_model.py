@@ -10,8 +10,9 @@ It keeps documents as they were sent, whatever is in them, and follows AWS's doc
 
 import copy
 import hashlib
+import json
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tests.support.aws_error import AwsError
@@ -28,6 +29,13 @@ REGION = "eu-west-1"
 REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:EcsDeploy"
 _ECS_ARN = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
+MOST_DEPLOYMENTS = 5
+PAGE_OF_TASKS = 100
+IMAGE_MANIFEST: Document = {
+    "mediaType": "application/vnd.oci.image.manifest.v1+json",
+    "config": {"mediaType": "application/vnd.oci.image.config.v1+json"},
+    "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"}],
+}
 WRITES = frozenset({"RegisterTaskDefinition", "UpdateService", "DeregisterTaskDefinition"})
 
 
@@ -43,6 +51,18 @@ class Behaviour:
     exit_code: int | None = None
     log: tuple[str, ...] = ()
 
+    @property
+    def is_unhealthy(self) -> bool:
+        return self.stop_code == "ServiceSchedulerInitiated"
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether ECS counts its end as a failure: not that of a container which ran and then exited.
+
+        https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html (failedTasks)
+        """
+        return self.stop_code == "TaskFailedToStart" or self.is_unhealthy
+
 
 RUNS = Behaviour()
 CRASHES = Behaviour(life=1, exit_code=3, log=("starting", "no door to guard"))
@@ -51,6 +71,9 @@ CANNOT_BE_PULLED = Behaviour(
     life=0,
     stop_code="TaskFailedToStart",
     reason="CannotPullContainerError: pull image manifest has been retried 1 time(s): doorman:1.1.0: not found",
+)
+UNHEALTHY = Behaviour(
+    life=20, stop_code="ServiceSchedulerInitiated", reason="Task failed container health checks", exit_code=137
 )
 OUT_OF_MEMORY = Behaviour(life=4, exit_code=137, reason="OutOfMemoryError: Container killed due to memory usage")
 HANGS = Behaviour(starts=False)
@@ -64,6 +87,7 @@ class Task:
     revision: str
     launched: datetime
     behaviour: Behaviour
+    started_by: str = ""
     stopped: datetime | None = None
     stop_code: str = ""
     reason: str = ""
@@ -116,6 +140,7 @@ class Service:
     strategy: str = "ROLLING"
     bake_minutes: int = 0
     shifts: list[Deployment] = field(default_factory=list)
+    hooks: list[Document] = field(default_factory=list)
     stopped: list[Task] = field(default_factory=list)
     events: list[Document] = field(default_factory=list)
     extra: Document = field(default_factory=dict)
@@ -146,10 +171,14 @@ class EcsModel:
         self.sent: list[Document] = []
         self.before_update: dict[tuple[str, str], tuple[datetime, Document]] = {}
         self.stale_seconds = 0.0
+        self.unknown_seconds = 0.0
         self.parameters: dict[str, str] = {}
         self.pushed: dict[str, list[Document]] = {}
+        self.manifests: dict[str, Document] = {}
+        self.cached_prefixes: list[str] = []
         self.behaviours: dict[str, Behaviour | Iterator[Behaviour]] = {}
         self.refused: set[str] = set()
+        self.refusals: dict[str, str] = {}
         self.calls: list[tuple[str, Document]] = []
         self.executions: dict[str, str] = {}
         self.statuses: dict[str, str] = {}
@@ -175,8 +204,8 @@ class EcsModel:
             revision,
             self.clock.now(),
             rollout_state="COMPLETED",
-            tasks=[Task(self._task_id(), revision, launched, RUNS) for _ in range(desired)],
         )
+        deployment.tasks = [Task(self._task_id(), revision, launched, RUNS, deployment.id) for _ in range(desired)]
         service = Service(name, "production1", desired, [deployment], last_completed=revision, **settings)
         self.services["production1", name] = service
         return service
@@ -194,6 +223,8 @@ class EcsModel:
         if self.records_calls:
             self.calls.append((action, copy.deepcopy(body)))
         self.before_call(action, body)
+        if action in self.refusals:
+            raise AwsError("AccessDeniedException", self.refusals[action])
         if action in self.refused:
             raise AwsError("AccessDeniedException", f"User: somebody is not authorized to perform: x:{action}")
         self._simulate()
@@ -203,9 +234,12 @@ class EcsModel:
             "RegisterTaskDefinition": self._register_task_definition,
             "UpdateService": self._update_service,
             "DescribeImages": self._describe_images,
+            "BatchGetImage": self._batch_get_image,
+            "DescribePullThroughCacheRules": self._describe_pull_through_cache_rules,
             "ListTasks": self._list_tasks,
             "DescribeTasks": self._describe_tasks,
             "DescribeServiceDeployments": self._describe_service_deployments,
+            "ListServiceDeployments": self._list_service_deployments,
             "DescribeServiceRevisions": self._describe_service_revisions,
             "ListTaskDefinitions": self._list_task_definitions,
             "DeregisterTaskDefinition": self._deregister_task_definition,
@@ -291,10 +325,16 @@ class EcsModel:
         if definition["status"] != "ACTIVE":
             raise AwsError("ClientException", "TaskDefinition is inactive")
         arn = definition["taskDefinitionArn"]
+        # Seen for a moment after a registration: hashicorp/terraform-provider-aws#45553.
+        if definition["registeredAt"] > (self.clock.now() - timedelta(seconds=self.unknown_seconds)).timestamp():
+            raise AwsError("ClientException", "TaskDefinition not found.")
+        # aws/containers-roadmap#2836.
+        if len(service.deployments) >= MOST_DEPLOYMENTS and arn != service.primary.revision:
+            raise AwsError("InvalidParameterException", "5 active deployments exist, unable to create new deployment.")
         before = copy.deepcopy(self._described(service))
         self.before_update[service.cluster, service.name] = self.clock.now(), before
         made = self.start_deployment(service, arn)
-        if service.strategy != "ROLLING" and made not in service.shifts:
+        if made not in service.shifts and made.revision != before["taskDefinition"]:
             service.shifts.append(made)
         return {"service": self._described(service)}
 
@@ -315,6 +355,15 @@ class EcsModel:
         ]
         digest = digests[-1] if digests else f"sha256:{hashlib.sha256(version.encode()).hexdigest()}"
         return {"imageDetails": [{"repositoryName": body["repositoryName"], "imageDigest": digest}]}
+
+    def _batch_get_image(self, body: Document) -> Document:
+        digest = body["imageIds"][0]["imageDigest"]
+        found = [each for each in self.pushed.get(body["repositoryName"], []) if each["imageDigest"] == digest]
+        manifests = [self.manifests.get(digest, IMAGE_MANIFEST) for _ in found]
+        return {"images": [{"imageManifest": json.dumps(each)} for each in manifests], "failures": []}
+
+    def _describe_pull_through_cache_rules(self, _body: Document) -> Document:
+        return {"pullThroughCacheRules": [{"ecrRepositoryPrefix": each} for each in self.cached_prefixes]}
 
     def _page(self, body: Document, images: list[Document]) -> Document:
         """A page of images, shorter than those of AWS."""
@@ -337,25 +386,32 @@ class EcsModel:
             if each.id.rpartition("/")[2] == arn.rpartition("/")[2]
         )
 
+    def _list_service_deployments(self, body: Document) -> Document:
+        service = self.services[body["cluster"].rpartition("/")[2], body["service"].rpartition("/")[2]]
+        after = body["createdAt"]["after"]
+        since = after if isinstance(after, datetime) else datetime.fromtimestamp(after, UTC)
+        made = [each for each in service.shifts if each.created >= since]
+        return {"serviceDeployments": [{"serviceDeploymentArn": _shift_arn(service, each)} for each in made]}
+
     def _describe_service_deployments(self, body: Document) -> Document:
-        service, shift = self._find_shift(body["serviceDeploymentArns"][0])
+        found = [self._find_shift(arn) for arn in body["serviceDeploymentArns"]]
+        return {"serviceDeployments": [self._described_deployment(*each) for each in found]}
+
+    def _described_deployment(self, service: Service, shift: Deployment) -> Document:
         status, stage, reason = self._status_of_shift(service, shift)
         return {
-            "serviceDeployments": [
-                {
-                    "serviceDeploymentArn": _shift_arn(service, shift),
-                    "createdAt": shift.created.timestamp(),
-                    "status": status,
-                    "lifecycleStage": stage,
-                    "statusReason": reason,
-                    "targetServiceRevision": {"arn": _shift_arn(service, shift, "service-revision")},
-                }
-            ]
+            "serviceDeploymentArn": _shift_arn(service, shift),
+            "createdAt": shift.created.timestamp(),
+            "status": status,
+            "lifecycleStage": stage,
+            "statusReason": reason,
+            "targetServiceRevision": {"arn": _shift_arn(service, shift, "service-revision")},
+            "lifecycleHookDetails": service.hooks,
         }
 
     def _describe_service_revisions(self, body: Document) -> Document:
-        _, shift = self._find_shift(body["serviceRevisionArns"][0])
-        return {"serviceRevisions": [{"taskDefinition": shift.revision}]}
+        found = [(arn, self._find_shift(arn)[1].revision) for arn in body["serviceRevisionArns"]]
+        return {"serviceRevisions": [{"serviceRevisionArn": arn, "taskDefinition": each} for arn, each in found]}
 
     def _status_of_shift(self, service: Service, shift: Deployment) -> tuple[str, str, str]:
         """Status, stage and reason: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html."""
@@ -371,10 +427,14 @@ class EcsModel:
 
     def _list_tasks(self, body: Document) -> Document:
         service = self.services[body["cluster"], body["serviceName"]]
+        assert "startedBy" not in body, "startedBy must be the only filter"
         tasks = self._tasks(service, body.get("desiredStatus", "RUNNING"))
-        return {"taskArns": [self._task_arn(service, each) for each in tasks]}
+        start, end = (at := int(body.get("nextToken", 0))), at + PAGE_OF_TASKS
+        more = {"nextToken": str(end)} if end < len(tasks) else {}
+        return {"taskArns": [self._task_arn(service, each) for each in tasks[start:end]], **more}
 
     def _describe_tasks(self, body: Document) -> Document:
+        assert 0 < len(body["tasks"]) <= PAGE_OF_TASKS
         return {"tasks": [self._described_task(*self._find_task(arn)) for arn in body["tasks"]]}
 
     def _tasks(self, service: Service, status: str) -> list[Task]:
@@ -406,7 +466,9 @@ class EcsModel:
         return {
             "taskArn": self._task_arn(service, task),
             "taskDefinitionArn": task.revision,
+            "startedBy": task.started_by,
             "lastStatus": status,
+            "createdAt": task.launched.timestamp(),
             "healthStatus": "UNKNOWN",
             "containers": [{"name": first["name"], "lastStatus": status, **ended}],
             **({"startedAt": task.started.timestamp()} if task.started and status != "PENDING" else {}),
@@ -504,6 +566,7 @@ class EcsModel:
             "pendingCount": sum(each["pendingCount"] for each in described),
             "taskDefinition": service.primary.revision,
             "deploymentConfiguration": {
+                "lifecycleHooks": [{"targetType": each["targetType"]} for each in service.hooks],
                 "strategy": service.strategy,
                 "bakeTimeInMinutes": service.bake_minutes,
                 "deploymentCircuitBreaker": {"enable": service.breaker, "rollback": service.breaker_rolls_back},
@@ -532,10 +595,12 @@ class EcsModel:
 
     def _roll(self, service: Service, now: datetime) -> None:
         primary = service.primary
+        if any(task.started == now and not task.behaviour.is_unhealthy for task in primary.tasks):
+            primary.failed = 0
         for deployment in service.deployments:
             for task in [each for each in deployment.tasks if each.has_failed(now)]:
                 deployment.tasks.remove(task)
-                deployment.failed += 1
+                deployment.failed += task.behaviour.is_counted
                 self._stop(service, task, task.behaviour.stop_code, task.behaviour.reason, now)
         if primary.rollout_state == "IN_PROGRESS" and service.breaker and primary.failed >= _threshold(service):
             self._break(service, now)
@@ -547,7 +612,8 @@ class EcsModel:
             self._stop(service, task, "ServiceSchedulerInitiated", "Scaling activity initiated by a person", now)
         missing = service.desired - len(primary.tasks)
         for _ in range(missing):
-            primary.tasks.append(Task(self._task_id(), primary.revision, now, self._behaviour(primary.revision)))
+            behaviour = self._behaviour(primary.revision)
+            primary.tasks.append(Task(self._task_id(), primary.revision, now, behaviour, primary.id))
         healthy = sum(task.is_running(now) and task.behaviour.life is None for task in primary.tasks)
         if healthy >= service.desired and primary.rollout_state == "IN_PROGRESS":
             self._drain(service, now)

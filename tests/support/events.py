@@ -10,8 +10,12 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from tests.support.ecs_model import ACCOUNT, REGION
 
 DOCS = Path(__file__).parents[2] / "docs"
-OUTCOME, STARTED = "ECS Deploy Outcome", "ECS Deploy Started"
-SCHEMAS = {OUTCOME: "outcome-event.schema.json", STARTED: "started-event.schema.json"}
+OUTCOME, STARTED, PAUSED = "ECS Deploy Outcome", "ECS Deploy Started", "ECS Deploy Paused"
+SCHEMAS = {
+    OUTCOME: "outcome-event.schema.json",
+    STARTED: "started-event.schema.json",
+    PAUSED: "paused-event.schema.json",
+}
 
 
 @cache
@@ -49,15 +53,18 @@ def as_event(detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:
 
 
 def hold_notifications(answers: list[dict[str, Any]]) -> None:
-    """Hold the notifications of an execution's answers: one when it starts to deploy, one when it ends, no other.
+    """Hold the notifications of an execution's answers: when it starts to deploy, is paused, and ends; no other.
 
     An execution may wait for its turn before it starts.
     """
     *before, end = answers
     hold(as_event(OUTCOME, end["notification"]))
     begun = [answer for answer in before if answer["next"] != "wait_for_turn"]
-    notified = [answer for answer in before if "notification" in answer]
+    paused = [answer for answer in before if answer["next"] == "notify_pause"]
+    notified = [answer for answer in before if "notification" in answer and answer not in paused]
     assert notified == begun[:1]
     assert [answer for answer in before if answer["next"] == "announce"] == notified
     for start in notified:
         hold(as_event(STARTED, start["notification"]))
+    for pause in paused:
+        hold(as_event(PAUSED, pause["notification"]))

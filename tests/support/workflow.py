@@ -94,7 +94,7 @@ def following(first: Task, answer: Document) -> Task | End:
         case "wait_for_turn":
             resumed = {"turn": answer["turn"]}
             return Task("register_task_definition", {**first.event, "resumed": resumed}, answer["wait"])
-        case "wait_for_rollout":
+        case "wait_for_rollout" | "notify_pause":
             return Task("poll_stability", deployment, answer["wait"])
         case "succeed":
             return End(output=answer["outcome"])

@@ -25,7 +25,7 @@ from tests.support.workflow import End, arn_of
 
 CLUSTER, SERVICE = "production1", "doorman-service"
 REQUEST: dict[str, Any] = {"cluster": CLUSTER, "service": SERVICE}
-WORKS, BREAKS = Behaviour(start=0), Behaviour(start=0, life=0)
+WORKS, BREAKS = Behaviour(start=0), Behaviour(start=0, life=0, stop_code="TaskFailedToStart")
 _MOST_MOVES = 1_000
 
 
@@ -103,7 +103,7 @@ def a_world_of(services: Sequence[str], *pushes: Push, returns: bool = False) ->
     model.behaviours = {each.image: WORKS if each.works else BREAKS for each in pushes}
     model.behaviours |= {each["image"]: WORKS for each in containers}
     # Why tasks failed is not what this is about, and makes many calls.
-    model.refused.add("ListTasks")
+    model.refused |= {"ListTasks", "ListServiceDeployments"}
     for name in services:
         model.add_service(name, first, desired=1, drain=0, breaker=True, breaker_rolls_back=returns)
     clock.advance(60)

@@ -7,7 +7,7 @@ import pytest
 
 from ecs_deploy.aws import dynamodb
 from ecs_deploy.core.state import Result
-from tests.support import dynamodb_model
+from tests.support import dynamodb_model, ecs_model
 from tests.support.clock import Clock
 from tests.support.doorman import (
     KEY,
@@ -56,6 +56,7 @@ def test_a_deployment(model: EcsModel, service: Service, clock: Clock) -> None:
         "deployment": service.primary.id,
         "seconds": (clock.now() - service.primary.created).total_seconds(),
         "polls": polls,
+        "reasons": [],
     }
     assert service.primary.rollout_state == "COMPLETED"
     assert images(model, service.primary.revision) == [NEW_IMAGE, NEW_IMAGE, OLD_PROXY]
@@ -246,7 +247,7 @@ def test_the_return_of_ecs_itself_is_awaited_and_not_called_a_success(
     model: EcsModel, service: Service, clock: Clock
 ) -> None:
     before, service.breaker, service.breaker_rolls_back = service.primary.revision, True, True
-    model.behaviours[NEW_IMAGE] = CRASHES
+    model.behaviours[NEW_IMAGE] = CANNOT_BE_PULLED
     end = execute(REQUEST, clock)
     hold_returned(end, "DeploymentFailed", service, before)
     assert model.writes == [*DEPLOYED, "DeregisterTaskDefinition"]
@@ -382,7 +383,10 @@ def test_somebody_elses_change_of_the_very_moment_runs_with_ours(
     assert images(model, service.primary.revision) == [NEW_IMAGE, NEW_IMAGE, "envoyproxy/envoy:theirs"]
 
 
-def test_somebody_who_keeps_changing_the_service_is_left_to_it(model: EcsModel, service: Service, clock: Clock) -> None:
+def test_somebody_who_keeps_changing_the_service_is_left_to_it(
+    model: EcsModel, service: Service, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ecs_model, "MOST_DEPLOYMENTS", 100)
     changes: list[str] = []
 
     def change_again(action: str, body: dict[str, Any]) -> None:

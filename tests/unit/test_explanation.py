@@ -53,7 +53,8 @@ def service(model: EcsModel) -> Service:
                 2,
                 0,
                 stop_code="TaskFailedToStart",
-                reason="ResourceInitializationError: unable to pull secrets or registry auth: AccessDeniedException",
+                reason="ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve "
+                "secret from asm: AccessDeniedException: no",
             ),
             ["secrets of the task definition cannot be read"],
         ),
@@ -102,7 +103,7 @@ def test_values_of_the_environment_stay_private(model: EcsModel, service: Servic
 def test_what_cannot_be_read_is_said_and_stands_in_nobodys_way(
     model: EcsModel, service: Service, clock: Clock, action: str
 ) -> None:
-    model.behaviours[IMAGE] = CRASHES
+    model.behaviours[IMAGE] = CRASHES if action == "GetLogEvents" else CANNOT_BE_PULLED
     model.refused.add(action)
     end = execute(REQUEST, clock)
     assert end.error == "DeploymentFailed"
@@ -114,7 +115,9 @@ def test_what_cannot_be_read_is_said_and_stands_in_nobodys_way(
 def failed(number: int, reason: str, exit_code: int | None = None) -> Task:
     containers = (Container("app", exit_code, None),)
     arn = f"arn:aws:ecs:eu-west-1:123456789012:task/c/{number:032x}"
-    return Task(arn, REVISION, "STOPPED", "UNKNOWN", START, START, "EssentialContainerExited", reason, containers)
+    return Task(
+        arn, REVISION, "STOPPED", "UNKNOWN", START, START, START, "EssentialContainerExited", reason, "", containers
+    )
 
 
 def test_equal_reasons_are_counted_the_most_frequent_first() -> None:
@@ -125,8 +128,10 @@ def test_equal_reasons_are_counted_the_most_frequent_first() -> None:
 
 
 def test_tasks_that_others_stopped_and_other_revisions_tasks_are_no_reason() -> None:
-    scaled_in = Task("t", REVISION, "STOPPED", "UNKNOWN", START, START, "ServiceSchedulerInitiated", "Scaling", ())
-    other = Task("t", "td:1", "STOPPED", "UNKNOWN", START, START, "EssentialContainerExited", "x", ())
+    scaled_in = Task(
+        "t", REVISION, "STOPPED", "UNKNOWN", START, START, START, "ServiceSchedulerInitiated", "Scaling", "", ()
+    )
+    other = Task("t", "td:1", "STOPPED", "UNKNOWN", START, START, START, "EssentialContainerExited", "x", "", ())
     assert diagnose(Observed("said", (scaled_in, other), ()), REVISION, ()).reasons == ("said",)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ecs_deploy.core import crash_loop
 from ecs_deploy.core.codec import decode
 from ecs_deploy.core.poll_schedule import PollSchedule, Stage
 from ecs_deploy.core.service import Deployment, Service
@@ -41,7 +42,9 @@ def deployed(model: EcsModel, clock: Clock, service: ModelService, name: str = "
     assert end.output
     assert end.output["outcome"] == "DEPLOYED"
     assert service.primary.completed
-    others = {*dynamodb_model.ACTIONS, "DescribeImages"}
+    # Looks at the tasks are a share of the polls: core/crash_loop.py.
+    assert len(model.called("ListTasks")) <= end.output["polls"] / crash_loop.EVERY
+    others = {*dynamodb_model.ACTIONS, "DescribeImages", "ListTasks", "DescribeTasks"}
     calls = [action for action in model.called() if action not in others]
     return len(calls), end.output["polls"], (clock.now() - service.primary.completed).total_seconds()
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ecs_deploy.core.task_definition import is_same
 from tests.support.clock import Clock
 from tests.support.doorman import add_doorman, add_theirs, push
 from tests.support.ecs_model import CRASHES, HANGS, REGISTRY, Behaviour, EcsModel, Service
@@ -208,10 +209,22 @@ def test_a_revision_that_was_deregistered_is_refused(model: EcsModel, service: S
     deploy.version(2)
     model.families["doorman"][0].document["status"] = "INACTIVE"
     writes = list(model.writes)
-    for request in ({"revision": "doorman:1"}, {"revert": True}):
-        message = refused(deploy(**request), "InvalidRequest")
-        assert "doorman:1 is INACTIVE" in message
+    message = refused(deploy(revision="doorman:1"), "InvalidRequest")
+    assert "doorman:1 is INACTIVE" in message
     assert model.writes == writes
+
+
+@pytest.mark.parametrize("status", ["INACTIVE", "DELETE_IN_PROGRESS"])
+def test_a_revert_to_what_was_deregistered_registers_it_anew(
+    model: EcsModel, service: Service, deploy: Deployer, status: str
+) -> None:
+    deploy.version(2)
+    before = model.families["doorman"][0].document
+    before |= {"status": status, "deregisteredAt": 1, "deleteRequestedAt": 2}
+    end = deploy(revert=True)
+    assert (end.output or {})["outcome"] == "DEPLOYED"
+    runs = model.revision(service.primary.revision).document
+    assert (runs["revision"], is_same(runs, before), "deleteRequestedAt" in runs) == (3, True, False)
 
 
 @pytest.mark.parametrize("request_", [{"revert": True}, {"revision": "doorman:1"}])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ecs_deploy.core import follow
-from ecs_deploy.core.decision import Decision, Fail, Outcome, Succeed, Update, fail, succeed, wait
+from ecs_deploy.core.decision import Decision, Fail, Outcome, Register, Succeed, Update, fail, succeed, wait
 from ecs_deploy.core.errors import Error
 from ecs_deploy.core.follow import Step
 from ecs_deploy.core.plan import Explanation, Failure, Plan, Rollout
@@ -68,7 +68,7 @@ def after(*, failed: bool = False, owner: bool = False, broken: float | None = N
     )
 
 
-UNDECIDED = [Finding.NOT_SHOWN, Finding.IN_PROGRESS, Finding.TASKS_KEEP_FAILING, Finding.ECS_IS_ROLLING_BACK]
+UNDECIDED = [Finding.NOT_SHOWN, Finding.IN_PROGRESS, Finding.ECS_IS_ROLLING_BACK]
 
 
 @pytest.mark.parametrize("rollout", [NEW, BACK], ids=["deploying", "returning"])
@@ -134,18 +134,20 @@ NO_OTHER = "There is no other revision that was stable to return to."
         "failed: it returns to what was stable": (
             Finding.FAILED,
             {},
-            Step(Update(PLAN, NEW.returning(td(1), UNSTABLE)), after(failed=True, owner=True, broken=0), Result.FAILED),
+            Step(
+                Register(PLAN, NEW.returning(td(1), UNSTABLE)), after(failed=True, owner=True, broken=0), Result.FAILED
+            ),
         ),
         "timed out: it returns to what was stable": (
             Finding.TIMED_OUT,
             {},
-            Step(Update(PLAN, NEW.returning(td(1), LATE)), after(failed=True, owner=True, broken=0), Result.FAILED),
+            Step(Register(PLAN, NEW.returning(td(1), LATE)), after(failed=True, owner=True, broken=0), Result.FAILED),
         ),
         "failed, and nothing was stable: it returns to its base": (
             Finding.FAILED,
             {"of": plan("mine", on=base(5)), "known": STATE._replace(stable=None)},
             Step(
-                Update(plan("mine", on=base(5)), NEW.returning(td(5), UNSTABLE)),
+                Register(plan("mine", on=base(5)), NEW.returning(td(5), UNSTABLE)),
                 after(failed=True, owner=True, broken=0)._replace(stable=None),
                 Result.FAILED,
             ),
@@ -154,7 +156,7 @@ NO_OTHER = "There is no other revision that was stable to return to."
             Finding.FAILED,
             {"of": plan("mine", on=base(5))},
             Step(
-                Update(plan("mine", on=base(5)), NEW.returning(td(1), GOES_TOO)),
+                Register(plan("mine", on=base(5)), NEW.returning(td(1), GOES_TOO)),
                 after(failed=True, owner=True, broken=0),
                 Result.FAILED,
             ),

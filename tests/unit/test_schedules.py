@@ -536,7 +536,8 @@ def test_a_rollout_is_complete_right_after_a_poll_has_read_it(polls: int) -> Non
     until(world, execution, "poll_stability")
     for _ in range(polls):
         until(world, execution, "DescribeServices")
-        execution.move(world, Fate.ANSWERED)
+        while not execution.wakes_at:
+            execution.move(world, Fate.ANSWERED)
     now = world.clock.now()
     for task in service_of(world).primary.tasks:
         task.behaviour = Behaviour(start=(now - task.launched).total_seconds())

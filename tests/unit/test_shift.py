@@ -7,7 +7,7 @@ import pytest
 from ecs_deploy.core.service import Service as Described
 from tests.support.clock import Clock
 from tests.support.doorman import die_in_update
-from tests.support.ecs_model import CRASHES, HANGS, EcsModel, Service
+from tests.support.ecs_model import CANNOT_BE_PULLED, HANGS, EcsModel, Service
 from tests.support.workflow import execute, execute_together
 
 REQUEST: dict[str, Any] = {
@@ -46,7 +46,7 @@ def test_a_second_deployment_is_not_taken_for_the_first(model: EcsModel, service
 
 def test_the_return_of_ecs_is_awaited_and_not_called_a_success(model: EcsModel, service: Service, clock: Clock) -> None:
     service.breaker = service.breaker_rolls_back = True
-    before, model.behaviours["doorman:2"] = service.primary.revision, CRASHES
+    before, model.behaviours["doorman:2"] = service.primary.revision, CANNOT_BE_PULLED
     end = execute(REQUEST, clock)
     assert end.error == "DeploymentFailed"
     assert end.cause
@@ -57,7 +57,7 @@ def test_the_return_of_ecs_is_awaited_and_not_called_a_success(model: EcsModel, 
 
 def test_a_deployment_that_ecs_stopped_is_undone(model: EcsModel, service: Service, clock: Clock) -> None:
     service.breaker = True
-    before, model.behaviours["doorman:2"] = service.primary.revision, CRASHES
+    before, model.behaviours["doorman:2"] = service.primary.revision, CANNOT_BE_PULLED
     end = execute(REQUEST, clock)
     assert end.error == "DeploymentFailed"
     assert end.cause
@@ -176,4 +176,4 @@ def test_a_revert_goes_to_the_revision_before(model: EcsModel, service: Service,
 )
 def test_the_bake_time_of_all_steps_counts(configuration: dict[str, Any], minutes: int) -> None:
     described = {"serviceName": "s", "clusterArn": "c/c", "status": "ACTIVE", "deploymentConfiguration": configuration}
-    assert Described.described(described).bake_time.total_seconds() == minutes * 60
+    assert Described.described(described).own_time.total_seconds() == minutes * 60

@@ -20,6 +20,8 @@ from ecs_deploy.core.task_definition import (
 )
 
 ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+DUAL_STACK, FIPS = "123456789012.dkr-ecr.eu-west-1.on.aws", "123456789012.dkr.ecr-fips.eu-west-1.amazonaws.com"
+OTHER_REGION = "123456789012.dkr.ecr.eu-west-2.amazonaws.com"
 OTHER = "registry.example.com:5000"
 SHA256 = "sha256:" + "a" * 64
 
@@ -69,6 +71,15 @@ def refusal(error: Error, document: dict[str, Any], request: str, container: str
         ([f"{ECR}/app:1", f"{ECR}/app:3"], "app:2", [f"{ECR}/app:2", f"{ECR}/app:2"]),
         ([f"{ECR}/app:1", "app:1"], "app:2", [f"{ECR}/app:1", "app:2"]),
         ([f"{OTHER}/team/app:1"], "team/app:2", [f"{OTHER}/team/app:2"]),
+        # The hosts of one ECR registry are one registry, and each container keeps its own.
+        ([f"{DUAL_STACK}/app:1", f"{FIPS}/app:1"], f"{ECR}/app:2", [f"{DUAL_STACK}/app:2", f"{FIPS}/app:2"]),
+        ([f"{ECR}/app:1"], f"{DUAL_STACK}/app:2", [f"{ECR}/app:2"]),
+        ([f"{ECR}/app:1", f"{DUAL_STACK}/app:1"], "app:2", [f"{ECR}/app:2", f"{DUAL_STACK}/app:2"]),
+        (
+            [f"{OTHER_REGION}/app:1", f"{DUAL_STACK}/app:1"],
+            f"{ECR}/app:2",
+            [f"{OTHER_REGION}/app:1", f"{DUAL_STACK}/app:2"],
+        ),
         # What cannot be read as a reference is left alone.
         (["${IMAGE}", "app:1"], "app:2", ["${IMAGE}", "app:2"]),
     ],
@@ -101,6 +112,7 @@ def test_no_match_is_an_error_that_lists_what_is_there(images: list[str], reques
         (["app:1", "quite/other:1"], "app:2", ["app:1", "app:2"]),
         (["app:1", f"{ECR}/app:1"], "app:2", ["app:1", f"{ECR}/app:2"]),
         (["app:1", "${IMAGE}"], "app:2", ["app:1", "app:2"]),
+        (["app:1", f"{DUAL_STACK}/app:1"], f"{ECR}/app:2", ["app:1", f"{DUAL_STACK}/app:2"]),
     ],
 )
 def test_a_named_container_changes_whatever_it_is_now(

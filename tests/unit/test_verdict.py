@@ -5,18 +5,18 @@ from typing import Any
 
 import pytest
 
-from ecs_deploy.core.service import Service, ServiceDeployment, Task
+from ecs_deploy.core.service import Service
+from ecs_deploy.core.service_deployment import Hook, ServiceDeployment
 from ecs_deploy.core.verdict import (
     CLOCKS_DIFFER,
     NOT_SHOWN_YET,
     Finding,
     Followed,
     Verdict,
-    is_followed,
     judge,
     judge_before_shown,
+    judge_hooks,
     judge_shift,
-    settle,
 )
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -168,23 +168,8 @@ def test_an_earlier_deployment_of_the_same_revision_is_not_taken_for_ours_at_fir
     assert verdict(earlier, followed="ecs-svc/the-return", age=age).finding == finding
 
 
-def test_a_crash_loop_without_a_breaker_is_not_waited_for() -> None:
-    looping = deployment(NEW, "PRIMARY", "IN_PROGRESS", failedTasks=3)
-    assert verdict(looping).finding == Finding.FAILED
-    assert verdict(looping, **BREAKER).finding == Finding.IN_PROGRESS
-    assert verdict(deployment(NEW, "PRIMARY", "IN_PROGRESS", failedTasks=2)).finding == Finding.IN_PROGRESS
-    some_run = deployment(NEW, "PRIMARY", "IN_PROGRESS", failedTasks=3, runningCount=1)
-    assert verdict(some_run).finding == Finding.TASKS_KEEP_FAILING
-    assert verdict(some_run, **BREAKER).finding == Finding.IN_PROGRESS
-
-
 def test_anothers_revision_displaces() -> None:
     assert verdict(deployment(FOREIGN, "PRIMARY", "COMPLETED")).finding == Finding.DISPLACED
-
-
-@pytest.mark.parametrize("status", ["DRAINING", "INACTIVE"])
-def test_a_service_that_was_deleted(status: str) -> None:
-    assert verdict(status=status).finding == Finding.GONE
 
 
 @pytest.mark.parametrize(
@@ -215,28 +200,6 @@ def test_the_same_revision_under_another_deployment_is_ours() -> None:
     assert verdict(deployment(NEW, "PRIMARY", "COMPLETED"), followed="ecs-svc/older").finding == Finding.STABLE
 
 
-def task(started: int, *, failed: bool = False, revision: str = NEW) -> Task:
-    status = "STOPPED" if failed else "RUNNING"
-    code = "EssentialContainerExited" if failed else None
-    return Task(
-        f"task/{started}", revision, status, "UNKNOWN", START + timedelta(seconds=started), None, code, None, ()
-    )
-
-
-@pytest.mark.parametrize(
-    ("tasks", "finding"),
-    [
-        ([task(0, failed=True), task(1, failed=True), task(6, failed=True), task(7)], Finding.FAILED),
-        ([task(0, failed=True), task(6, failed=True), task(12, failed=True)], Finding.FAILED),
-        ([task(0), task(1, failed=True), task(6, failed=True), task(12, failed=True)], Finding.IN_PROGRESS),
-        # The tasks of the revision before run on and say nothing.
-        ([task(-99, revision=OLD), task(1, failed=True), task(6, failed=True), task(12)], Finding.FAILED),
-    ],
-)
-def test_tasks_that_keep_failing_are_judged_by_whether_one_outlives_them(tasks: list[Task], finding: Finding) -> None:
-    assert settle(tasks, NEW).finding == finding
-
-
 ARN = "arn:aws:ecs:r:1:service-deployment/c/s/one"
 
 
@@ -245,7 +208,14 @@ def shift(status: str, *, created: datetime = START, revision: str = NEW) -> Ser
 
 
 def shifting(current: str = ARN) -> Service:
-    described = {"serviceName": "s", "clusterArn": "c/c", "status": "ACTIVE", "currentServiceDeployment": current}
+    described = {
+        "serviceName": "s",
+        "clusterArn": "c/c",
+        "status": "ACTIVE",
+        "deploymentConfiguration": {"strategy": "BLUE_GREEN"},
+        "currentServiceDeployment": current,
+        "taskDefinition": OLD,
+    }
     return Service.described(described)
 
 
@@ -280,21 +250,33 @@ def test_a_shift_that_is_not_the_current_one_any_more_was_displaced(status: str)
     assert judge_shift(shifting(""), shift(status), overdue=False).finding != Finding.DISPLACED
 
 
+def test_a_shift_is_waited_for_a_minute() -> None:
+    assert judge_before_shown(shifting(), NEW, OLD, NOT_SHOWN_YET - SECOND).finding == Finding.NOT_SHOWN
+    assert judge_before_shown(shifting(), NEW, OLD, NOT_SHOWN_YET).finding == Finding.DISPLACED
+
+
+def test_a_shift_to_what_runs_already_is_none() -> None:
+    runs = shifting()._replace(revision=NEW)
+    assert judge_before_shown(runs, NEW, NEW, NOT_SHOWN_YET).finding == Finding.STABLE
+    assert judge_before_shown(runs, NEW, NEW, NOT_SHOWN_YET - SECOND).finding == Finding.NOT_SHOWN
+    # Somebody else has brought in the very revision that was to come.
+    assert judge_before_shown(runs, NEW, OLD, NOT_SHOWN_YET).finding == Finding.DISPLACED
+
+
+@pytest.mark.parametrize("kind", ["PAUSE", "AWS_LAMBDA"])
 @pytest.mark.parametrize(
-    ("found", "followed", "is_mine"),
+    ("hook", "status", "finding"),
     [
-        (shift("IN_PROGRESS", revision=OLD), ARN, True),
-        (shift("IN_PROGRESS"), "", True),
-        (shift("IN_PROGRESS", created=START - NOT_SHOWN_YET), "", True),
-        # An earlier one of the same revision, and one of another revision.
-        (shift("IN_PROGRESS", created=START - NOT_SHOWN_YET - SECOND), "", False),
-        (shift("IN_PROGRESS", revision=OLD), "", False),
+        ("AWAITING_ACTION", "IN_PROGRESS", Finding.PAUSED),
+        ("IN_PROGRESS", "IN_PROGRESS", Finding.PAUSED),
+        ("SUCCEEDED", "IN_PROGRESS", None),
+        ("FAILED", "ROLLBACK_IN_PROGRESS", None),
+        # It does not wait for what it gave up.
+        ("AWAITING_ACTION", "ROLLBACK_IN_PROGRESS", None),
     ],
 )
-def test_which_service_deployment_is_ours(found: ServiceDeployment, followed: str, is_mine: bool) -> None:
-    assert is_followed(found, followed=followed, revision=NEW, updated_at=START) is is_mine
-
-
-def test_a_shift_is_waited_for_a_minute() -> None:
-    assert judge_before_shown(NOT_SHOWN_YET - SECOND).finding == Finding.NOT_SHOWN
-    assert judge_before_shown(NOT_SHOWN_YET).finding == Finding.DISPLACED
+def test_a_hook_that_ecs_waits_for_pauses(kind: str, hook: str, status: str, finding: Finding | None) -> None:
+    hooks = (Hook("hook", kind, "check", hook, None, "ROLLBACK"), Hook("done", kind, "", "SUCCEEDED", None, "CONTINUE"))
+    judged = judge_hooks(shift(status)._replace(hooks=hooks[::-1]))
+    assert (judged and judged.finding) == finding
+    assert (judged and judged.hook) == (hooks[0] if finding else None)

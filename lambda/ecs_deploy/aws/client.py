@@ -8,7 +8,7 @@ from http import HTTPStatus
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's name
 
-from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
+from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error, RevisionNotFound
 
 READ_TIMEOUT, CONNECT_TIMEOUT = 20, 5
 """Seconds."""
@@ -26,7 +26,7 @@ _TRANSIENT = frozenset(
     {
         "InternalFailure",
         "InternalServerError",
-        "LimitExceededException",
+        "ExecutionLimitExceeded",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestTimeout",
@@ -40,8 +40,11 @@ _TRANSIENT = frozenset(
         "TransactionInProgressException",
     }
 )
-# ECS words this one as a ClientException, though it is gone a moment later.
-_CONCURRENT_REVISION = "Too many concurrent attempts to create a new revision"
+# What is gone a moment later, though ECS words it as a mistake of the caller. Old deployments drain:
+# aws/containers-roadmap#2836.
+_GOES_BY = ("Too many concurrent attempts to create a new revision", "deployments exist")
+# hashicorp/terraform-provider-aws#45553, bugcrowd/ecs-deployment-monitor#2.
+_NO_SUCH_REVISION = ("TaskDefinition not found", "Unable to describe task definition")
 
 
 @contextmanager
@@ -59,8 +62,17 @@ def _translated(error: ClientError, cluster: str, service: str) -> DeployError |
     code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
     call = f"{error.operation_name} was refused ({code}: {message})"
-    if code in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR or _CONCURRENT_REVISION in message:
+    if code in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR or any(each in message for each in _GOES_BY):
         return AwsUnavailable(call)
+    if code == "LimitExceededException":
+        # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html
+        return DeployError(
+            Error.DEPLOYMENT_FAILED, f"{call}. A quota is used up: raise it in Service Quotas, or free what it counts."
+        )
+    if any(each in message for each in _NO_SUCH_REVISION):
+        return RevisionNotFound(
+            Error.DEPLOYMENT_FAILED, f"{call}. There is no such revision; correct the family and the number."
+        )
     if code in _DENIED:
         return DeployError(Error.ACCESS_DENIED, _denied(error.operation_name, message))
     if code in {"ClusterNotFoundException", "ServiceNotFoundException"}:
@@ -84,12 +96,22 @@ def service_not_found(cluster: str, service: str) -> DeployError:
     )
 
 
+# What lets the role do it, by the service of the action. AWS's messages name the resource.
+_ADVICE = {
+    "ecr": "Name the repository in a target of cdk.json, or a target without a repository, and deploy the stack again.",
+    "iam": "Name the role in roles of the service's target in cdk.json, and deploy the stack again.",
+    "ecs": "Add the service to the targets in cdk.json, and deploy the stack again.",
+}
+
+
 def _denied(operation: str, message: str) -> str:
-    """Name the action and the role, which AWS tells in the message of the error."""
+    """Name the action, the role and the resource, which AWS tells in the message of the error, and what to change."""
     action = re.search(r"perform: ([\w-]+:\w+)", message)
     role = re.search(r"assumed-role/([\w+=,.@-]+)/", message)
+    resource = re.search(r"on resource: (\S+)", message)
+    name = action[1] if action else operation
     return (
-        f"The role {role[1] if role else 'of the Lambda function'} may not call "
-        f"{action[1] if action else operation}. Allow it, or add the service to the targets of the stack and deploy "
-        f"the stack again. AWS said: {message}"
+        f"The role {role[1] if role else 'of the Lambda function'} may not call {name}"
+        f"{f' on {resource[1]}' if resource else ''}. "
+        f"{_ADVICE.get(name.partition(':')[0], 'Allow it to the role.')} AWS said: {message}"
     )

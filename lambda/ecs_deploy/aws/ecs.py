@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/boto3/latest/guide/events.html
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +16,8 @@ import boto3
 
 from ecs_deploy.aws.client import ONE_TRY, service_not_found, translating
 from ecs_deploy.core.formats import family, number
-from ecs_deploy.core.service import Service, ServiceDeployment, Task
+from ecs_deploy.core.service import Service, Task
+from ecs_deploy.core.service_deployment import ServiceDeployment
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs import ECSClient
@@ -95,32 +97,66 @@ def describe_service_deployment(arn: str) -> ServiceDeployment:
     Raises `DeployError`, `AwsUnavailable`.
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceDeployments.html
     """
+    return _service_deployments([arn])[0]
+
+
+def find_service_deployment(service: Service, revision: str, since: datetime) -> ServiceDeployment | None:
+    """Read the newest service deployment that brings in `revision`, made `since` then; UpdateService names none.
+
+    Raises `DeployError`, `AwsUnavailable`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServiceDeployments.html
+    """
+    with translating(service.cluster, service.name):
+        listed = connect().list_service_deployments(
+            cluster=service.cluster, service=service.name, createdAt={"after": since}, maxResults=_MOST_DESCRIBED
+        )["serviceDeployments"]
+    found = _service_deployments([each["serviceDeploymentArn"] for each in listed]) if listed else []
+    newest = sorted(found, key=lambda each: each.created_at, reverse=True)
+    return next((each for each in newest if each.revision == revision), None)
+
+
+_MOST_DESCRIBED = 20
+
+
+def _service_deployments(arns: list[str]) -> list[ServiceDeployment]:
     with translating():
-        found = connect().describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
-        target = found["targetServiceRevision"]["arn"]
-        revisions = connect().describe_service_revisions(serviceRevisionArns=[target])["serviceRevisions"]
-    return ServiceDeployment(
-        arn=found["serviceDeploymentArn"],
-        status=found["status"],
-        stage=found.get("lifecycleStage", ""),
-        reason=found.get("statusReason"),
-        created_at=found["createdAt"],
-        revision=revisions[0]["taskDefinition"],
-    )
+        found = connect().describe_service_deployments(serviceDeploymentArns=arns)["serviceDeployments"]
+        targets = [each["targetServiceRevision"]["arn"] for each in found]
+        described = connect().describe_service_revisions(serviceRevisionArns=targets)["serviceRevisions"]
+    revisions = {each["serviceRevisionArn"]: each["taskDefinition"] for each in described}
+    return [ServiceDeployment.described(each, revisions[target]) for each, target in zip(found, targets, strict=True)]
 
 
 def describe_tasks(cluster: str, service: str) -> tuple[Task, ...]:
     """Read the tasks of a service: those that run or are on their way, and those that stopped within the last hour.
 
-    At most a hundred of each. Raises `DeployError`, `AwsUnavailable`.
+    Raises `DeployError`, `AwsUnavailable`.
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
     """
-    statuses: tuple[DesiredStatusType, ...] = ("STOPPED", "RUNNING")
+    return (*describe_stopped_tasks(cluster, service), *describe_running_tasks(cluster, service))
+
+
+def describe_stopped_tasks(cluster: str, service: str) -> tuple[Task, ...]:
+    """Read the tasks of a service that stopped within the last hour. Raises `DeployError`, `AwsUnavailable`."""
+    return _tasks(cluster, service, "STOPPED")
+
+
+def describe_running_tasks(cluster: str, service: str) -> tuple[Task, ...]:
+    """Read the tasks of a service that run or are on their way. Raises `DeployError`, `AwsUnavailable`."""
+    return _tasks(cluster, service, "RUNNING")
+
+
+def _tasks(cluster: str, service: str, status: "DesiredStatusType") -> tuple[Task, ...]:
+    """All pages of the tasks with a desired status; DescribeTasks takes a hundred, as many as a page has.
+
+    To filter by `startedBy` as well is not allowed:
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
+    """
     tasks: list[Task] = []
+    pages = connect().get_paginator("list_tasks")
     with translating(cluster, service):
-        for status in statuses:
-            arns = connect().list_tasks(cluster=cluster, serviceName=service, desiredStatus=status)["taskArns"]
-            if arns:
+        for page in pages.paginate(cluster=cluster, serviceName=service, desiredStatus=status):
+            if arns := page["taskArns"]:
                 answer = connect().describe_tasks(cluster=cluster, tasks=arns)
                 tasks += [Task.described(each) for each in answer["tasks"]]
     return tuple(tasks)

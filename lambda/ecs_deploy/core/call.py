@@ -77,7 +77,7 @@ def after_call(
 def _answered(
     plan: Plan, rollout: Rollout, service: Service, call: Intent, displaced: str, at: datetime, now: datetime
 ) -> Decision:
-    updated = rollout.updated(call.deployment, service.bake_time, at)
+    updated = rollout.updated(call.deployment, service.own_time, at)
     if not displaced:
         return wait(plan, updated, service, now)
     if rollout.phase is Phase.DEPLOYING and rollout.may_repeat:

@@ -11,6 +11,7 @@ from ecs_deploy.core.formats import short
 from ecs_deploy.core.plan import Failure, Plan, Rollout
 from ecs_deploy.core.poll_schedule import jitter
 from ecs_deploy.core.service import Service
+from ecs_deploy.core.service_deployment import Hook
 from ecs_deploy.core.state import Candidate, Phase
 
 
@@ -62,6 +63,15 @@ class Wait(NamedTuple):
     seconds: int
 
 
+class Pause(NamedTuple):
+    """Notify people that a hook waits for them, and poll again after some seconds."""
+
+    plan: Plan
+    rollout: Rollout
+    seconds: int
+    hook: Hook
+
+
 class Succeed(NamedTuple):
     """End well. `outcome` is the output of the execution, as the contract says."""
 
@@ -76,7 +86,7 @@ class Fail(NamedTuple):
     cause: Mapping[str, Any]
 
 
-Decision = WaitForTurn | Register | Update | Wait | Succeed | Fail
+Decision = WaitForTurn | Register | Update | Wait | Pause | Succeed | Fail
 End = Succeed | Fail
 
 
@@ -91,6 +101,8 @@ def as_answer(decision: Decision) -> dict[str, Any]:
             return {"next": "update" if announced else "announce", **_deployment(plan, rollout)}
         case Wait(plan, rollout, seconds):
             return {"next": "wait_for_rollout", "wait": seconds, **_deployment(plan, rollout)}
+        case Pause(plan, rollout, seconds, _):
+            return {"next": "notify_pause", "wait": seconds, **_deployment(plan, rollout)}
         case Succeed(outcome, reasons):
             return {"next": "succeed", "outcome": dict(outcome), "reasons": list(reasons)}
         case Fail(error, cause):
@@ -98,7 +110,7 @@ def as_answer(decision: Decision) -> dict[str, Any]:
     assert_never(decision)
 
 
-def decision_from(answer: Mapping[str, Any]) -> Update | End:
+def decision_from(answer: Mapping[str, Any]) -> Register | End:
     """Read what `as_answer` gave for an end, or for the beginning of a return."""
     match answer["next"]:
         case "succeed":
@@ -106,7 +118,7 @@ def decision_from(answer: Mapping[str, Any]) -> Update | End:
         case "fail":
             return Fail(Error(answer["failure"]["error"]), answer["failure"]["cause"])
         case _:
-            return Update(decode(Plan, answer["plan"]), decode(Rollout, answer["rollout"]))
+            return Register(decode(Plan, answer["plan"]), decode(Rollout, answer["rollout"]))
 
 
 def _deployment(plan: Plan, rollout: Rollout) -> dict[str, Any]:
@@ -123,6 +135,15 @@ def wait(plan: Plan, rollout: Rollout, service: Service, now: datetime) -> Wait:
         jitter=jitter(plan.execution, rollout.polls),
     )
     return Wait(plan, rollout._replace(schedule=schedule), seconds)
+
+
+def pause(plan: Plan, rollout: Rollout, hook: Hook | None, now: datetime) -> Wait | Pause:
+    """Poll again while a hook decides, ever more seldom: a pause may last for days. People are notified once."""
+    paused = (now - (rollout.paused_since or now)).total_seconds()
+    seconds = int(max(_SHORTEST_PAUSE, min(_PAUSE_SHARE * paused, _LONGEST_PAUSE)))
+    if hook is None or not hook.asks_somebody or hook.id in rollout.notified:
+        return Wait(plan, rollout, seconds)
+    return Pause(plan, rollout._replace(notified=(*rollout.notified, hook.id)), seconds, hook)
 
 
 def succeed(outcome: Outcome, plan: Plan, rollout: Rollout, now: datetime, *reasons: str) -> Succeed:
@@ -148,6 +169,7 @@ def skip(
         "deployment": None,
         "seconds": seconds_between(candidate.started_at, now),
         "polls": 0,
+        "reasons": list(reasons),
     }
     return Succeed(members, reasons)
 
@@ -204,3 +226,4 @@ def seconds_between(then: datetime, now: datetime) -> float:
 
 
 _MOST_IMAGE = 1_024
+_SHORTEST_PAUSE, _LONGEST_PAUSE, _PAUSE_SHARE = 5, 3_600, 0.1

@@ -1,7 +1,6 @@
 """The diagnosis of a failed rollout: what its tasks, the service's events and the last log lines say, in order.
 
-The messages that ECS gives to stopped tasks:
-https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+core/causes.py knows what they mean.
 """
 
 import re
@@ -9,14 +8,20 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ecs_deploy.core.causes import Cause, cause_of, cause_of_exit
+from ecs_deploy.core.formats import short
 from ecs_deploy.core.plan import Explanation
-from ecs_deploy.core.service import Event, Task
+from ecs_deploy.core.service import Container, Event, Task
 
 MOST_REASON_BYTES = 4_000
 _LONGEST_REASON = 600
 # A shorter value, such as "1" or "on", says nothing and stands in most texts.
 _SHORTEST_PRIVATE = 4
 _ARRIVED = {"RUNNING", "STOPPED"}
+# By SIGTERM and SIGKILL: so ends what is stopped with the task.
+_STOPPED_WITH_THE_TASK = {137, 143}
+
+_WHAT_HOLDS_THEM = "look at the deregistration delay of the load balancer, stopTimeout, and task protection"
 
 # Ids make equal messages differ; without them they can be counted.
 _IDS = re.compile(
@@ -24,7 +29,8 @@ _IDS = re.compile(
 )
 # Events that tell of trouble; the others say that tasks were started, stopped or registered.
 _TROUBLE = re.compile(
-    r"unable|unhealthy|fail|error|insufficient|denied|not found|could not|deregistered .* due to", re.IGNORECASE
+    r"^\(service [^)]*\)(?: \([^)]*\))* (?:was unable|is unable|is unhealthy|failed|could not|cannot"
+    r"|deregistered .* due to)|^\(service [^)]*\) .*\bunhealthy in ",
 )
 
 
@@ -44,71 +50,7 @@ class Observed(NamedTuple):
     events: tuple[Event, ...]
     lines: tuple[str, ...] = ()
     unseen: str | None = None
-
-
-class _Cause(NamedTuple):
-    """A common cause: how it is recognised, what it is, and what to do."""
-
-    pattern: re.Pattern[str]
-    what: str
-    step: str
-
-
-_CAUSES = (
-    _Cause(
-        re.compile(
-            r"CannotPull.*(denied|unauthorized|forbidden|403|no basic auth|AccessDenied)"
-            r"|unable to retrieve ecr registry auth.*(denied|not authorized)",
-            re.IGNORECASE | re.DOTALL,
-        ),
-        "the image cannot be pulled: no permission",
-        "Give the task's execution role the right to pull from the registry.",
-    ),
-    _Cause(
-        re.compile(
-            r"CannotPull.*(not found|not exist|manifest unknown|no such image|404|NotFound)|ImageNotFound",
-            re.IGNORECASE | re.DOTALL,
-        ),
-        "the image cannot be pulled: it is not there",
-        "Push the image, or correct its repository and tag.",
-    ),
-    _Cause(
-        re.compile(r"CannotPull", re.IGNORECASE),
-        "the image cannot be pulled",
-        "Check the registry, the image's architecture, and the tasks' way to the registry.",
-    ),
-    _Cause(
-        re.compile(
-            r"ResourceInitializationError.*(secret|ssm|parameter)|unable to (pull|retrieve) secrets",
-            re.IGNORECASE | re.DOTALL,
-        ),
-        "the secrets of the task definition cannot be read",
-        "Check their ARNs, the execution role's permissions, and the tasks' way to Secrets Manager and SSM.",
-    ),
-    _Cause(
-        re.compile(r"OutOfMemory|out of memory|OOM", re.IGNORECASE),
-        "a container runs out of memory",
-        "Raise the memory of the task or the container, or use less of it.",
-    ),
-    _Cause(
-        re.compile(r"health check|unhealthy", re.IGNORECASE),
-        "the tasks fail their health check",
-        "Check the path and the port of the health check, and give the tasks more time by its grace period.",
-    ),
-    _Cause(
-        re.compile(
-            r"unable to place|RESOURCE:|Capacity is unavailable|insufficient.*capacity|no container instances?",
-            re.IGNORECASE,
-        ),
-        "there is no capacity to place the tasks",
-        "Add capacity, or ask for less CPU and memory.",
-    ),
-    _Cause(
-        re.compile(r"exit code (\d+)|Essential container in task exited", re.IGNORECASE),
-        "a container exits on its start",
-        "Read the last lines of its log and start the image with the same environment.",
-    ),
-)
+    document: Mapping[str, Any] = {}
 
 
 def diagnose(observed: Observed, revision: str, private: Iterable[str]) -> Explanation:
@@ -117,17 +59,49 @@ def diagnose(observed: Observed, revision: str, private: Iterable[str]) -> Expla
     The reasons are grouped, the most frequent and telling first, and at most 4,000 bytes together.
     """
     own = [task for task in observed.tasks if task.revision == revision]
-    failed = Counter(_stop(task) for task in own if task.has_failed)
+    failed = [task for task in own if task.has_failed]
     # In a crash loop there is always a next one on its way.
-    on_their_way = [task for task in own if task.status not in _ARRIVED or task.health == "UNHEALTHY"]
-    stuck = Counter(_stuck(task) for task in on_their_way if not failed)
-    events = Counter(_anonymous(event.message) for event in observed.events if _TROUBLE.search(event.message))
-    reasons = [*_counted(failed, "stopped"), *_counted(stuck, "running or on its way"), *_counted(events, "event")]
+    on_their_way = [] if failed else [t for t in own if t.status not in _ARRIVED or t.health == "UNHEALTHY"]
+    troubles = [event.message for event in observed.events if _TROUBLE.match(event.message)]
+    stops = Counter(_stop(task, observed.document) for task in failed)
+    reasons = [*_counted(stops, "stopped"), *_counted(Counter(map(_stuck, on_their_way)), "running or on its way")]
+    reasons += _counted(Counter(map(_anonymous, troubles)), "event")
+    if not failed and not on_their_way:
+        left = Counter(short(each.revision) for each in observed.tasks if _does_not_go(each, revision))
+        reasons += [f"{count} tasks of {name} have not stopped yet: {_WHAT_HOLDS_THEM}" for name, count in left.items()]
     reasons += [f"last line of the log: {line}" for line in observed.lines[-1:]]
     reasons += [text for text in (observed.unseen, observed.said) if text]
     redacted = [_redacted(reason, private)[:_LONGEST_REASON] for reason in reasons]
     kept = _within(redacted, MOST_REASON_BYTES)
-    return Explanation(_cause(kept), kept)
+    cause = _cause(failed, troubles, observed)
+    why = f"{cause.what} ({kept[0]}). {cause.step}" if cause else f"{kept[0].rstrip('.')}."
+    return Explanation(why, kept)
+
+
+def _cause(failed: Sequence[Task], troubles: Iterable[str], observed: Observed) -> Cause | None:
+    """The likely cause: what ECS says of the tasks, what their containers ended with, what the service's events say."""
+    dead = [died(task, observed.document) for task in failed]
+    texts = [text for task in failed for text in (*(each.reason for each in task.containers), task.stopped_reason)]
+    known = [cause for text in texts if text and (cause := cause_of(text))]
+    exits = [cause_of_exit(each.exit_code) for each in dead if each and each.exit_code is not None]
+    events = [cause for text in troubles if (cause := cause_of(text))]
+    return next(iter((*known, *exits, *events)), None)
+
+
+def died(task: Task, document: Mapping[str, Any]) -> Container | None:
+    """The container that made a task fail, of its own: not one that was stopped with the task.
+
+    ECS tells no order. So one with a reason comes first, then one that failed, then an essential one that ended.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Container.html
+    """
+    essential = {each["name"] for each in document.get("containerDefinitions", ()) if each.get("essential", True)}
+    own = [each for each in task.containers if each.exit_code not in {None, *_STOPPED_WITH_THE_TASK}]
+    by_reason = [each for each in task.containers if each.reason]
+    failed = [each for each in own if each.exit_code]
+    needed = [each for each in own if each.name in essential or not essential]
+    killed = [each for each in task.containers if each.exit_code in _STOPPED_WITH_THE_TASK]
+    alone = killed if len(task.containers) == 1 else []
+    return next(iter((*by_reason, *[each for each in failed if each in needed], *failed, *needed, *alone)), None)
 
 
 def log_stream(document: Mapping[str, Any], task: Task) -> LogStream | None:
@@ -135,14 +109,15 @@ def log_stream(document: Mapping[str, Any], task: Task) -> LogStream | None:
 
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/specify-log-config.html
     """
-    died = next((each.name for each in task.containers if each.exit_code), None)
-    container: Mapping[str, Any] = next((each for each in document["containerDefinitions"] if each["name"] == died), {})
+    dead = died(task, document)
+    name = dead.name if dead else None
+    container: Mapping[str, Any] = next((each for each in document["containerDefinitions"] if each["name"] == name), {})
     configuration = container.get("logConfiguration") or {}
     options = configuration.get("options") or {}
     if configuration.get("logDriver") != "awslogs" or not {"awslogs-group", "awslogs-stream-prefix"} <= options.keys():
         return None
     task_id = task.arn.rpartition("/")[2]
-    stream = f"{options['awslogs-stream-prefix']}/{died}/{task_id}"
+    stream = f"{options['awslogs-stream-prefix']}/{name}/{task_id}"
     return LogStream(options["awslogs-group"], stream, options.get("awslogs-region"))
 
 
@@ -152,23 +127,25 @@ def private_values(document: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(pair["value"] for pair in variables if pair.get("value"))
 
 
-def _stop(task: Task) -> str:
-    exits = "; ".join(
-        f"container {each.name}"
-        + (f" ended with exit code {each.exit_code}" if each.exit_code is not None else "")
-        + (f" ({each.reason})" if each.reason else "")
-        for each in task.containers
-        if each.exit_code or each.reason
-    )
+def _stop(task: Task, document: Mapping[str, Any]) -> str:
+    dead = died(task, document)
+    exits = ""
+    if dead:
+        ended = f" ended with exit code {dead.exit_code}" if dead.exit_code is not None else ""
+        exits = f"; container {dead.name}{ended}" + (f" ({dead.reason})" if dead.reason else "")
     told = _anonymous(task.stopped_reason or task.stop_code or "no reason given")
     code = f"{task.stop_code}: " if task.stop_code and task.stop_code not in told else ""
-    return _anonymous(f"{code}{told}" + (f"; {exits}" if exits else ""))
+    return _anonymous(f"{code}{told}{exits}")
 
 
 def _stuck(task: Task) -> str:
     return f"the task is {task.status}" + (
         " and unhealthy" if task.health == "UNHEALTHY" else " and does not get further"
     )
+
+
+def _does_not_go(task: Task, revision: str) -> bool:
+    return task.revision != revision and task.status != "STOPPED"
 
 
 def _anonymous(text: str) -> str:
@@ -194,15 +171,6 @@ _CREDENTIAL = re.compile(
     r"|\beyJ[\w-]+\.[\w-]+\.[\w-]+"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
 )
-
-
-def _cause(reasons: Sequence[str]) -> str:
-    """The likely cause and the next step, by the first reason that tells of a common one."""
-    for reason in reasons:
-        for cause in _CAUSES:
-            if cause.pattern.search(reason):
-                return f"{cause.what} ({reason}). {cause.step}"
-    return f"{reasons[0].rstrip('.')}."
 
 
 def _within(reasons: Sequence[str], most: int) -> tuple[str, ...]:

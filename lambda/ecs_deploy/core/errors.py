@@ -28,5 +28,9 @@ class DeployError(Exception):
         self.message = message
 
 
+class RevisionNotFound(DeployError):
+    """ECS does not know a revision, or not yet: it may have been registered a moment before."""
+
+
 class AwsUnavailable(Exception):
     """AWS throttled, failed or could not be reached; the workflow retries the step by this name."""

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple, assert_never
 
 from ecs_deploy.core import transitions
-from ecs_deploy.core.decision import Decision, End, Outcome, Update, fail, succeed, wait
+from ecs_deploy.core.decision import Decision, End, Outcome, Register, Update, fail, pause, skip, succeed, wait
 from ecs_deploy.core.errors import Error
 from ecs_deploy.core.formats import short
 from ecs_deploy.core.plan import Explanation, Failure, Plan, Rollout
@@ -14,7 +14,7 @@ from ecs_deploy.core.verdict import Finding, Verdict
 
 FAILURES = frozenset({Finding.FAILED, Finding.TIMED_OUT, Finding.ECS_ROLLED_BACK})
 """The findings to explain: the tasks can tell why."""
-UNDECIDED = frozenset({Finding.NOT_SHOWN, Finding.IN_PROGRESS, Finding.TASKS_KEEP_FAILING, Finding.ECS_IS_ROLLING_BACK})
+UNDECIDED = frozenset({Finding.NOT_SHOWN, Finding.IN_PROGRESS, Finding.ECS_IS_ROLLING_BACK})
 
 
 class Step(NamedTuple):
@@ -32,6 +32,8 @@ def after_poll(
 ) -> Step:  # fmt: skip
     """What follows a verdict on the target of the rollout, which the owner of the service follows."""
     rollout = rollout._replace(reason=verdict.reason or rollout.reason)
+    if verdict.finding is Finding.PAUSED:
+        return Step(pause(plan, rollout, verdict.hook, now))
     if service and verdict.finding in UNDECIDED:
         return Step(wait(plan, rollout, service, now))
     if verdict.finding is Finding.OVERTAKEN and rollout.may_repeat:
@@ -72,7 +74,7 @@ def _after_deployment(
     if verdict.finding is Finding.STABLE:
         stable = Stable(plan.revision, now, _digests(plan, state), rollout.schedule.memory(rollout.elapsed(now)))
         after = transitions.deployed(state, plan.candidate, plan.containers, stable)
-        return Step(succeed(Outcome.DEPLOYED, plan, rollout, now), after, Result.DEPLOYED)
+        return Step(_succeeded(plan, rollout, service, now), after, Result.DEPLOYED)
     if verdict.finding in {Finding.DISPLACED, Finding.OVERTAKEN}:
         return displaced(plan, rollout, state, str(verdict.reason), now)
     failure = _failure(plan, verdict, explanation)
@@ -101,7 +103,7 @@ def _after_deployment(
             f" {short(plan.base.revision)}, which somebody else had brought in and which was not stable yet, goes too."
         )
         failure = failure._replace(message=failure.message + also)
-    return Step(Update(plan, rollout.returning(target, failure)), after, Result.FAILED)
+    return Step(Register(plan, rollout.returning(target, failure)), after, Result.FAILED)
 
 
 def _after_return(
@@ -111,7 +113,7 @@ def _after_return(
     failure = rollout.failure or Failure(Error.DEPLOYMENT_FAILED, "")
     if verdict.finding is Finding.STABLE:
         message = f"{failure.message} The service was returned to {short(rollout.target)} and is stable."
-        after = transitions.ended(state, plan.execution, restored=True)
+        after = transitions.returned(state, plan.execution, rollout.target)
         return Step(fail(plan, failure, message, rolled_back=True), after, Result.FAILED, deregisters=plan.registered)
     if verdict.finding is Finding.DISPLACED:
         return displaced(plan, rollout, state, str(verdict.reason), now)
@@ -130,6 +132,19 @@ def _after_return(
     after = transitions.ended(state, plan.execution)
     end = fail(plan, failure._replace(error=Error.ROLLBACK_FAILED), message, rolled_back=False, reasons=why)
     return Step(end, after, Result.FAILED)
+
+
+def _succeeded(plan: Plan, rollout: Rollout, service: Service | None, now: datetime) -> End:
+    """A stable end, and what people may not expect of it."""
+    if not plan.registered and plan.revision == plan.base.revision and rollout.deployment == plan.base.deployment:
+        why = f"the service ran {short(plan.revision)} already, so ECS made no deployment"
+        return skip(Outcome.UNCHANGED, plan.cluster, plan.service, plan.candidate, plan.image, now, why)
+    reasons = []
+    if service and service.desired == 0:
+        reasons.append("the desired count is 0: no task was started, and nothing shows that the image works")
+    if service and service.succeeds_early and len(service.deployments) > 1:
+        reasons.append("early success: old tasks still run, and ECS's circuit breaker and alarms are off from now on")
+    return succeed(Outcome.DEPLOYED, plan, rollout, now, *reasons)
 
 
 def _digests(plan: Plan, state: State) -> dict[str, str]:

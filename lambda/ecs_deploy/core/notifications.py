@@ -17,7 +17,8 @@ from ecs_deploy.core.decision import End, Fail, Outcome, Succeed, seconds_betwee
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import DeployError
 from ecs_deploy.core.formats import instant, short
-from ecs_deploy.core.plan import Plan
+from ecs_deploy.core.plan import Plan, Rollout
+from ecs_deploy.core.service_deployment import Hook
 
 Detail = dict[str, Any]
 
@@ -74,13 +75,37 @@ class Case(NamedTuple):
 
 def started(plan: Plan) -> Detail:
     """Notify that a deployment begins, before the service is touched."""
+    message = f"{_name(plan.image)} is rolled out as {short(plan.revision)}, in place of {short(plan.base.revision)}."
+    return _on_its_way(plan, "STARTED", message)
+
+
+def paused(plan: Plan, rollout: Rollout, hook: Hook) -> Detail:
+    """Notify that a hook waits for a person, and of what happens when nobody decides.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContinueServiceDeployment.html
+    """
+    expires_at = instant(hook.expires_at) if hook.expires_at else None
+    then = "goes on" if hook.timeout_action == "CONTINUE" else "rolls back"
+    message = (
+        f"{_name(plan.image)} waits for a decision. {rollout.reason}. At {expires_at or 'its timeout'} ECS {then} by "
+        f"itself. To decide: aws ecs continue-service-deployment --service-deployment-arn {rollout.service_deployment} "
+        f"--hook-id {hook.id} --action CONTINUE (or ROLLBACK)."
+    )
+    return {
+        **_on_its_way(plan, "PAUSED", message),
+        "hook": hook.id,
+        "serviceDeployment": rollout.service_deployment,
+        "expiresAt": expires_at,
+        "timeoutAction": hook.timeout_action,
+    }
+
+
+def _on_its_way(plan: Plan, what: str, message: str) -> Detail:
     case = Case.of(plan)
-    image = _name(plan.image)
-    message = f"{case.where}: {image} is rolled out as {short(plan.revision)}, in place of {short(plan.base.revision)}."
     return {
         **case.as_json(),
-        "title": plain(f"STARTED: {case.where}", MOST_TITLE),
-        "message": plain(message, MOST_MESSAGE),
+        "title": plain(f"{what}: {case.where}", MOST_TITLE),
+        "message": plain(f"{case.where}: {message}", MOST_MESSAGE),
         "image": _cut(plan.image, MOST_IMAGE),
         "digest": plan.candidate.digest or None,
         "revision": plan.revision,
@@ -126,7 +151,9 @@ def _sentence(case: Case, end: Mapping[str, Any], reasons: Iterable[str], now: d
         case Outcome.DEPLOYED:
             since = "after the push" if "push" in case.request else "after it was requested"
             revisions = f"{short(end['revision'])}, before {short(end['replaced'])}"
-            return f"{case.where} runs {image} ({revisions}), {seconds_between(case.requested_at, now):.0f} s {since}."
+            told = f" Note: {why}." if why else ""
+            seconds = seconds_between(case.requested_at, now)
+            return f"{case.where} runs {image} ({revisions}), {seconds:.0f} s {since}.{told}"
         case Outcome.SUPERSEDED:
             undone = "Nothing was undone" if end["revision"] else "Nothing was changed"
             return f"{image} is not what {case.where} shall run any more: {why}. {undone}."

@@ -65,8 +65,9 @@ class Plan(NamedTuple):
 class Rollout(NamedTuple):
     """What a phase has seen. `target` is the revision that it brings in, `deployment` the one that UpdateService made.
 
-    `updated_at` is when. On top of the timeout come, in seconds, what ECS waits by the service's own configuration,
-    `extra`, and what was `lost` while AWS could not be asked. `reason` is what ECS last said against it.
+    `updated_at` is when, `changed_at` when ECS last had something new to show. On top of the timeout come, in seconds,
+    what ECS waits by the service's own configuration, `extra`, and what was `lost` while AWS could not be asked or a
+    hook paused it. `reason` is what ECS last said against it; `notified` are the hooks that people were notified of.
     """
 
     phase: Phase
@@ -80,15 +81,32 @@ class Rollout(NamedTuple):
     reason: str | None = None
     failure: Failure | None = None
     schedule: PollSchedule = PollSchedule()
+    polled_at: datetime | None = None
+    changed_at: datetime | None = None
+    paused_since: datetime | None = None
+    notified: tuple[str, ...] = ()
+    service_deployment: str = ""
 
-    def updated(self, deployment: str, bake_time: timedelta, at: datetime) -> Self:
+    def updated(self, deployment: str, own_time: timedelta, at: datetime) -> Self:
         """After UpdateService has answered. Where ECS shifts traffic, a later poll finds the deployment."""
-        return self._replace(deployment=deployment, extra=bake_time.total_seconds(), updated_at=at)
+        extra = own_time.total_seconds()
+        return self._replace(
+            deployment=deployment, service_deployment="", extra=extra, updated_at=at, polled_at=at, changed_at=at
+        )
 
     def polled(self, now: datetime, entered_at: datetime, *, retried: bool) -> Self:
-        """After a poll; if AWS could not be asked since `entered_at`, that time is not the rollout's."""
-        lost = max((now - entered_at).total_seconds(), 0) if retried else 0
+        """At a poll. If AWS could not be asked since `entered_at`, that time is not the rollout's, nor is a pause."""
+        start = self.polled_at if self.paused_since else entered_at if retried else None
+        lost = max((now - start).total_seconds(), 0) if start else 0
         return self._replace(polls=self.polls + 1, lost=self.lost + lost, schedule=self.schedule.throttled(was=retried))
+
+    def seen(self, now: datetime, *, is_paused: bool) -> Self:
+        """After a poll. What was paused may not be shown anew yet; the time since the poll before is not its own."""
+        began, before = self.paused_since, self.polled_at or now
+        if not is_paused:
+            return self._replace(paused_since=None, polled_at=now, changed_at=now if began else self.changed_at)
+        lost = 0 if began else (now - before).total_seconds()
+        return self._replace(lost=self.lost + lost, paused_since=began or before, polled_at=now, changed_at=now)
 
     def repeated(self) -> Self:
         """Update the service once more, which does not go on without end."""

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from ecs_deploy.core.artifact import may_be_image
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.formats import instant
 from ecs_deploy.core.registry import host_of
@@ -69,7 +70,7 @@ def starts_for_push(
     action = _ACTIONS.get(event["detail-type"])
     is_push = action is not None and (detail.get("action-type"), detail.get("result")) == (action, "SUCCESS")
     tag = detail.get("image-tag")
-    if not is_ours or not is_push or not tag:
+    if not is_ours or not is_push or not tag or not may_be_image(detail.get("artifact-media-type")):
         return []
     push = {"id": event["id"], "time": event["time"], "digest": detail["image-digest"]}
     return [

@@ -1,6 +1,6 @@
 """A service, its deployments and its tasks, as ECS describes them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Self
 
@@ -68,10 +68,12 @@ class Task(NamedTuple):
     revision: str
     status: str
     health: str
+    created_at: datetime | None
     started_at: datetime | None
     stopped_at: datetime | None
     stop_code: str | None
     stopped_reason: str | None
+    started_by: str
     containers: tuple[Container, ...]
 
     @classmethod
@@ -81,10 +83,12 @@ class Task(NamedTuple):
             revision=document["taskDefinitionArn"],
             status=document.get("lastStatus", ""),
             health=document.get("healthStatus", "UNKNOWN"),
+            created_at=document.get("createdAt"),
             started_at=document.get("startedAt"),
             stopped_at=document.get("stoppedAt"),
             stop_code=document.get("stopCode"),
             stopped_reason=document.get("stoppedReason"),
+            started_by=document.get("startedBy", ""),
             containers=tuple(
                 Container(each["name"], each.get("exitCode"), each.get("reason")) for each in document["containers"]
             ),
@@ -92,8 +96,16 @@ class Task(NamedTuple):
 
     @property
     def has_failed(self) -> bool:
-        """Whether it stopped by itself: what the scheduler or a person stops has not failed."""
-        return self.status == "STOPPED" and self.stop_code not in {"ServiceSchedulerInitiated", "UserInitiated"}
+        """Whether its end is a failure of what it runs: not what the scheduler, a person or lost capacity has stopped.
+
+        Of a failed health check, the reason alone tells: aws/containers-roadmap#612.
+        https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html (stopCode)
+        """
+        if self.status != "STOPPED":
+            return False
+        if self.stop_code == "ServiceSchedulerInitiated":
+            return (self.stopped_reason or "").startswith(("Task failed ELB health", "Task failed container health"))
+        return self.stop_code in {None, "EssentialContainerExited", "TaskFailedToStart"}
 
 
 class Service(NamedTuple):
@@ -107,12 +119,14 @@ class Service(NamedTuple):
     status: str
     controller: str
     strategy: str
-    bake_time: timedelta
+    own_time: timedelta
     desired: int
     revision: str
     service_deployment: str
     has_circuit_breaker: bool
     rolls_back_itself: bool
+    succeeds_early: bool
+    has_hooks: bool
     deployments: tuple[Deployment, ...]
     events: tuple[Event, ...]
 
@@ -127,12 +141,14 @@ class Service(NamedTuple):
             status=document["status"],
             controller=document.get("deploymentController", {}).get("type", "ECS"),
             strategy=configuration.get("strategy", ROLLING),
-            bake_time=_bake_time(configuration),
+            own_time=_own_time(configuration, document.get("loadBalancers", ())),
             desired=document.get("desiredCount", 0),
             revision=document.get("taskDefinition", ""),
             service_deployment=document.get("currentServiceDeployment", ""),
             has_circuit_breaker=breaker.get("enable", False),
             rolls_back_itself=any(each.get("enable") and each.get("rollback") for each in (breaker, alarms)),
+            succeeds_early="earlySuccessCriteria" in configuration,
+            has_hooks=bool(configuration.get("lifecycleHooks")),
             deployments=tuple(Deployment.described(each) for each in document.get("deployments", ())),
             events=tuple(Event(each["createdAt"], each["message"]) for each in document.get("events", ())),
         )
@@ -207,10 +223,17 @@ class Service(NamedTuple):
                 f"{what} has the deployment controller {self.controller}; only services with the controller ECS can "
                 "be served. Deploy it with the controller's own tool.",
             )
+        if not self.revision and not self.deployments:
+            # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateExpressGatewayService.html
+            raise DeployError(
+                Error.UNSUPPORTED_SERVICE,
+                f"{what} has no task definition: it is an Express Mode service. Update its image with "
+                "UpdateExpressGatewayService.",
+            )
 
 
-def _bake_time(configuration: Mapping[str, Any]) -> timedelta:
-    """How long ECS lets both revisions run while it watches, over all the steps of the traffic shift.
+def _own_time(configuration: Mapping[str, Any], load_balancers: Iterable[Mapping[str, Any]]) -> timedelta:
+    """How long ECS itself makes a deployment wait, whatever the image does: steps of a traffic shift, bake, NLB.
 
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
     """
@@ -221,18 +244,19 @@ def _bake_time(configuration: Mapping[str, Any]) -> timedelta:
         + steps * linear.get("stepBakeTimeInMinutes", 0)
         + canary.get("canaryBakeTimeInMinutes", 0)
     )
+    if configuration.get("strategy", ROLLING) != ROLLING and any(map(_is_nlb, load_balancers)):
+        minutes += _MINUTES_OF_NLB
     return timedelta(minutes=minutes)
 
 
-class ServiceDeployment(NamedTuple):
-    """A deployment that shifts traffic (BLUE_GREEN, LINEAR, CANARY), and the revision it brings in.
+# Ten for the shift of the test traffic, ten for that of the production traffic:
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/nlb-resources-for-blue-green.html
+_MINUTES_OF_NLB = 20
 
-    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html
+
+def _is_nlb(load_balancer: Mapping[str, Any]) -> bool:
+    """Whether it is a Network Load Balancer, which shows in the ARN of its listener.
+
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/network/load-balancer-listeners.html
     """
-
-    arn: str
-    status: str
-    stage: str
-    reason: str | None
-    created_at: datetime
-    revision: str
+    return ":listener/net/" in load_balancer.get("advancedConfiguration", {}).get("productionListenerRule", "")

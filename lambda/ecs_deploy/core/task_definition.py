@@ -48,7 +48,7 @@ def edit(
 
     With `among`, the others are left alone. Raises `DeployError`.
     """
-    copy = _defined(document)
+    copy = defined(document)
     candidates = [
         each
         for each in copy["containerDefinitions"]
@@ -77,10 +77,11 @@ def image_of(document: Mapping[str, Any], repository: str | None, container: str
 
 def is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two documents define the same, but for what ECS writes."""
-    return _defined(one) == _defined(other)
+    return defined(one) == defined(other)
 
 
-def _defined(document: Mapping[str, Any]) -> dict[str, Any]:
+def defined(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What a document defines, as RegisterTaskDefinition takes it: without what ECS writes."""
     return {
         key: _without_null(value) for key, value in document.items() if key not in WRITTEN_BY_ECS and value is not None
     }
@@ -130,12 +131,18 @@ def _without_null(value: Any) -> Any:
 def _new_images(containers: list[dict[str, Any]], image: ImageReference) -> dict[str, ImageReference]:
     """The new image of each container that matches, by container name."""
     present = {each["name"]: parsed for each in containers if (parsed := _parse(each.get("image")))}
-    matching = {name: parsed for name, parsed in present.items() if parsed.repository == image.repository}
+    matching = {name: parsed for name, parsed in present.items() if _repository(parsed) == _repository(image)}
     if not matching and image.domain is None:
         same_path = {name: parsed for name, parsed in present.items() if parsed.path == image.path}
-        if len({parsed.repository for parsed in same_path.values()}) == 1:
+        if len({_repository(parsed) for parsed in same_path.values()}) == 1:
             matching = same_path
     return {name: parsed.versioned_as(image) for name, parsed in matching.items()}
+
+
+def _repository(image: ImageReference) -> tuple[object, str]:
+    """The registry and the repository that an image is of: all hosts of one ECR registry are that registry."""
+    domain, path = image.repository
+    return ecr(domain) or domain, path
 
 
 def _parse(text: object) -> ImageReference | None:

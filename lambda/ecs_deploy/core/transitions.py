@@ -187,6 +187,12 @@ def ended(state: State, execution: str, *, restored: bool = False) -> State:
     return state._replace(owner=None if mine else state.owner, broken_since=None if restored else state.broken_since)
 
 
+def returned(state: State, execution: str, revision: str) -> State:
+    """The service is back on what was stable, by that revision: the one of before may be INACTIVE."""
+    after = ended(state, execution, restored=True)
+    return after._replace(stable=after.stable and after.stable._replace(revision=revision))
+
+
 def given_up(state: State, requests: Collection[str], now: datetime) -> State:
     """Requests that nobody tries again stand in no other's way."""
     newest = {

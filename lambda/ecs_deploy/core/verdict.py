@@ -3,22 +3,17 @@
 "One deployment is left" and "running equals desired" are also true after ECS has rolled back.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import NamedTuple
 
 from ecs_deploy.core.formats import short
-from ecs_deploy.core.service import Deployment, Service, ServiceDeployment, Task
-
-# A single failed task can be chance; ECS's own circuit breaker starts counting at three too:
-# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
-FAILED_TASKS_OF_A_CRASH_LOOP = 3
-
+from ecs_deploy.core.service import Deployment, Service
+from ecs_deploy.core.service_deployment import Hook, ServiceDeployment
 
 # What was just written may not be shown yet: remind101/empire#353, hashicorp/terraform-provider-aws#45553.
 NOT_SHOWN_YET = timedelta(seconds=60)
-
 
 # ECS's clock is another one than the function's.
 CLOCKS_DIFFER = timedelta(seconds=5)
@@ -29,7 +24,8 @@ class Finding(Enum):
 
     NOT_SHOWN = auto()
     IN_PROGRESS = auto()
-    TASKS_KEEP_FAILING = auto()
+    PAUSED = auto()
+    """A hook decides whether it goes on: ECS waits for it."""
     STABLE = auto()
     FAILED = auto()
     ECS_IS_ROLLING_BACK = auto()
@@ -43,10 +39,11 @@ class Finding(Enum):
 
 
 class Verdict(NamedTuple):
-    """The finding, and what ECS said to it where it said anything."""
+    """The finding, what ECS said to it where it said anything, and the `hook` that ECS waits for."""
 
     finding: Finding
     reason: str | None = None
+    hook: Hook | None = None
 
 
 class Followed(NamedTuple):
@@ -68,8 +65,6 @@ class Followed(NamedTuple):
 
 def judge(service: Service, followed: Followed) -> Verdict:
     """Judge a deployment that rolls."""
-    if not service.is_active:
-        return Verdict(Finding.GONE, f"the service is {service.status}")
     primary = service.primary
     mine = next((each for each in service.deployments if each.id == followed.deployment), None)
     # UpdateService to the revision that is PRIMARY already makes no deployment, and others may force one of it.
@@ -100,33 +95,35 @@ def _has_returned(service: Service, mine: Deployment | None, followed: Followed)
     return service.rolls_back_itself and service.primary.revision in followed.replaced
 
 
-_UNDER_WAY = frozenset({"PENDING", "IN_PROGRESS"})
-_BEING_UNDONE = frozenset({"STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"})
+def judge_before_shown(service: Service, revision: str, base: str, age: timedelta) -> Verdict:
+    """The verdict while no service deployment of ours is shown: it is to come, was displaced, or was not needed.
+
+    UpdateService to the revision that runs makes none:
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html
+    """
+    if age < NOT_SHOWN_YET:
+        return Verdict(Finding.NOT_SHOWN)
+    if service.current == revision == base:
+        return Verdict(Finding.STABLE)
+    return Verdict(Finding.DISPLACED, f"somebody else has brought in {short(service.current)} meanwhile")
 
 
-def is_followed(seen: ServiceDeployment, *, followed: str, revision: str, updated_at: datetime) -> bool:
-    """Whether this is the service deployment that our UpdateService made: the one that is followed, or a new one."""
-    return seen.arn == followed or (seen.revision == revision and seen.created_at >= updated_at - NOT_SHOWN_YET)
-
-
-def judge_before_shown(age: timedelta) -> Verdict:
-    """The verdict while another service deployment is the current one: it is to come, or it was displaced."""
-    return Verdict(
-        Finding.NOT_SHOWN if age < NOT_SHOWN_YET else Finding.DISPLACED, "another deployment is the current one"
-    )
+def judge_hooks(mine: ServiceDeployment) -> Verdict | None:
+    """The verdict while ECS waits for a hook; it must not be undone for that."""
+    hook = next(iter(mine.active_hooks), None)
+    return Verdict(Finding.PAUSED, f"{mine.stage}: ECS waits for {hook}", hook) if hook else None
 
 
 def judge_shift(service: Service, mine: ServiceDeployment, *, overdue: bool) -> Verdict:
     """Judge a deployment that shifts traffic, by its service deployment's status; `overdue` past its deadline."""
-    said = f"{mine.stage}: {mine.reason or mine.status}" if mine.stage else mine.reason or mine.status
-    if mine.status in _UNDER_WAY or mine.status in _BEING_UNDONE:
-        waiting = Finding.IN_PROGRESS if mine.status in _UNDER_WAY else Finding.ECS_IS_ROLLING_BACK
-        return Verdict(Finding.TIMED_OUT if overdue else waiting, said)
+    if mine.is_under_way or mine.is_being_undone:
+        waiting = Finding.IN_PROGRESS if mine.is_under_way else Finding.ECS_IS_ROLLING_BACK
+        return Verdict(Finding.TIMED_OUT if overdue else waiting, mine.said)
     if mine.status == "ROLLBACK_SUCCESSFUL":
-        return Verdict(Finding.ECS_ROLLED_BACK, said)
+        return Verdict(Finding.ECS_ROLLED_BACK, mine.said)
     if service.service_deployment not in {"", mine.arn}:
         return Verdict(Finding.DISPLACED, "somebody else has started another deployment meanwhile")
-    return Verdict(Finding.STABLE) if mine.status == "SUCCESSFUL" else Verdict(Finding.FAILED, said)
+    return Verdict(Finding.STABLE) if mine.status == "SUCCESSFUL" else Verdict(Finding.FAILED, mine.said)
 
 
 def _judge_primary(service: Service, mine: Deployment, *, overdue: bool) -> Verdict:
@@ -139,26 +136,7 @@ def _judge_primary(service: Service, mine: Deployment, *, overdue: bool) -> Verd
     if overdue:
         counts = f"{mine.running} of {mine.desired} tasks run, {mine.pending} are pending, {mine.failed_tasks} failed"
         return Verdict(Finding.TIMED_OUT, counts)
-    if mine.failed_tasks >= FAILED_TASKS_OF_A_CRASH_LOOP and not service.has_circuit_breaker:
-        if mine.running == 0:
-            return Verdict(Finding.FAILED, f"{mine.failed_tasks} tasks failed and none is running")
-        return Verdict(Finding.TASKS_KEEP_FAILING)
     return Verdict(Finding.IN_PROGRESS)
-
-
-def settle(tasks: Sequence[Task], revision: str) -> Verdict:
-    """The verdict where tasks of `revision` keep failing while some run, which may be about to fail like the others.
-
-    A running task that was started before another one failed from the same start has come further: the rollout moves.
-    Where none has, each start ends in a failure.
-    """
-    own = [task for task in tasks if task.revision == revision]
-    failures = [task.started_at for task in own if task.has_failed and task.started_at]
-    running = [task.started_at for task in own if task.status == "RUNNING" and task.started_at]
-    moves = not failures or (running and min(running) < max(failures))
-    return Verdict(
-        Finding.IN_PROGRESS if moves else Finding.FAILED, None if moves else "no task outlives those that failed"
-    )
 
 
 def _judge_return(service: Service, mine: Deployment | None, *, overdue: bool) -> Verdict:

@@ -24,7 +24,7 @@ def explain(rollout: Rollout, service: Service, said: str) -> Explanation:
     except (DeployError, AwsUnavailable) as error:
         return diagnose(Observed(said, (), events, unseen=f"the tasks could not be read: {error}"), target, ())
     lines, unseen = _last_lines(document, [task for task in tasks if task.revision == target])
-    return diagnose(Observed(said, tasks, events, lines, unseen), target, private_values(document))
+    return diagnose(Observed(said, tasks, events, lines, unseen, document), target, private_values(document))
 
 
 def _last_lines(document: dict[str, Any], tasks: list[Task]) -> tuple[tuple[str, ...], str | None]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ecs_deploy.aws import sqs
+from ecs_deploy.aws import ecr, sqs
 from ecs_deploy.core import policy
 from ecs_deploy.core.codec import decode
 from ecs_deploy.core.environment import Environment
@@ -65,7 +65,12 @@ def _handle(message: Mapping[str, Any], environment: Environment) -> None:
     if "reconcile" in message:
         _reconcile().services(message["reconcile"], _targets(), environment)
     elif message["source"] == "aws.ecr":
-        for start in policy.starts_for_push(message, _targets(), environment):
+        starts = policy.starts_for_push(message, _targets(), environment)
+        detail = message["detail"]
+        if starts and not ecr.is_image(detail["repository-name"], detail["image-digest"]):
+            runtime.logger.info("What was pushed is no image", detail=detail)
+            return
+        for start in starts:
             executions.start(start)
     else:
         _reconcile().after_execution(message["detail"], environment)

@@ -2,7 +2,7 @@
 
 from ecs_deploy.aws import dynamodb
 from ecs_deploy.core import follow
-from ecs_deploy.core.decision import Decision, Update, decision_from
+from ecs_deploy.core.decision import Decision, Register, decision_from
 from ecs_deploy.core.plan import Plan, Rollout
 from ecs_deploy.core.state import Phase, Result, State
 from ecs_deploy.handlers import runtime, step
@@ -17,7 +17,7 @@ def lost_ownership(plan: Plan, rollout: Rollout, state: State) -> Decision | Non
     entry = dynamodb.read_entry(plan.key, plan.candidate)
     answered = decision_from(entry.answer) if entry and entry.answer else None
     # A return that was begun goes on as long as nobody else has taken over.
-    if answered and (is_owner or not isinstance(answered, Update)):
+    if answered and (is_owner or not isinstance(answered, Register)):
         return answered
     end = follow.superseded(plan, rollout, state, runtime.now())
     result = Result.FAILED if rollout.failure else Result.SUPERSEDED

@@ -4,23 +4,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ecs_deploy.aws import dynamodb, ecs
-from ecs_deploy.core import follow
+from ecs_deploy.core import crash_loop, follow, verdict
 from ecs_deploy.core.base import is_since, late_revisions
 from ecs_deploy.core.decision import Decision
 from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
 from ecs_deploy.core.plan import Explanation, Plan, Rollout
 from ecs_deploy.core.service import Service
+from ecs_deploy.core.service_deployment import ServiceDeployment
 from ecs_deploy.core.state import Phase, State
-from ecs_deploy.core.verdict import (
-    Finding,
-    Followed,
-    Verdict,
-    is_followed,
-    judge,
-    judge_before_shown,
-    judge_shift,
-    settle,
-)
+from ecs_deploy.core.verdict import Finding, Followed, Verdict
 from ecs_deploy.handlers import ending, runtime, step
 
 if TYPE_CHECKING:
@@ -33,15 +25,15 @@ _MOST_TRIES = 5
 def handler(plan: Plan, rollout: Rollout, event: step.Event, _context: "LambdaContext") -> Decision:
     """Answer what follows from the state of the rollout."""
     entered_at = datetime.fromisoformat(event["enteredAt"])
-    rollout = rollout.polled(runtime.now(), entered_at, retried=event["attempt"] > 0)
+    before = rollout.polled(runtime.now(), entered_at, retried=event["attempt"] > 0)
     for _ in range(_MOST_TRIES):
         state = dynamodb.read_state(plan.key, runtime.now())
-        if ended := ending.lost_ownership(plan, rollout, state):
+        if ended := ending.lost_ownership(plan, before, state):
             return ended
-        service, rollout, verdict = _read(plan, rollout, state)
-        explanation = _explain(rollout, verdict, service)
-        made = follow.after_poll(plan, rollout, verdict, explanation, service, state, runtime.now())
-        runtime.logger.info("Polled", finding=verdict.finding.name, reason=verdict.reason, polls=rollout.polls)
+        service, polled, judged = _read(plan, before, state)
+        explanation = _explain(polled, judged, service)
+        made = follow.after_poll(plan, polled, judged, explanation, service, state, runtime.now())
+        runtime.logger.info("Polled", finding=judged.finding.name, reason=judged.reason, polls=polled.polls)
         if made.deregisters:
             _deregister(plan.revision)
         try:
@@ -52,7 +44,7 @@ def handler(plan: Plan, rollout: Rollout, event: step.Event, _context: "LambdaCo
 
 
 def _read(plan: Plan, rollout: Rollout, state: State) -> tuple[Service | None, Rollout, Verdict]:
-    """Read the service and judge the deployment that UpdateService made; where ECS shifts traffic, the shift."""
+    """Read the service and judge the deployment that UpdateService made."""
     now = runtime.now()
     try:
         service = ecs.describe_service(plan.cluster, plan.service)
@@ -61,53 +53,92 @@ def _read(plan: Plan, rollout: Rollout, state: State) -> tuple[Service | None, R
             raise
         return None, rollout, Verdict(Finding.GONE, "the service was deleted meanwhile")
     runtime.logger.debug("Deployments", deployments=[each._asdict() for each in service.deployments])
-    if service.is_active and not service.is_rolling:
-        rollout, verdict = _judge_shift(plan, rollout, service, now)
-        if verdict.finding is Finding.DISPLACED and service.current in late_revisions(state, rollout.target, now):
-            verdict = verdict._replace(finding=Finding.OVERTAKEN)
-        return service, rollout, verdict
-    followed = Followed(
-        deployment=rollout.deployment,
-        revision=rollout.target,
-        updated_at=rollout.since,
-        age=now - rollout.since,
-        overdue=now >= rollout.deadline(plan.timeout),
-        replaced={plan.base.revision, plan.replaced} if rollout.phase is Phase.DEPLOYING else set(),
-        is_replaced_shown=service.is_active and not is_since(service.primary, plan.base),
-        late=late_revisions(state, rollout.target, now) | ({plan.revision} - {rollout.target}),
-    )
-    verdict = judge(service, followed)
-    if verdict.finding is Finding.TASKS_KEEP_FAILING:
-        verdict = _settle(plan, rollout.target)
-    return service, rollout, verdict
-
-
-def _judge_shift(plan: Plan, rollout: Rollout, service: Service, now: datetime) -> tuple[Rollout, Verdict]:
-    arn = rollout.deployment or service.service_deployment
-    found = ecs.describe_service_deployment(arn) if arn else None
-    at = rollout.since
-    if found is None or not is_followed(found, followed=rollout.deployment, revision=rollout.target, updated_at=at):
-        return rollout, judge_before_shown(now - at)
+    if not service.is_active:
+        return service, rollout, Verdict(Finding.GONE, f"the service is {service.status}")
+    rollout, shift = _read_shift(rollout, service)
+    if shift and (paused := verdict.judge_hooks(shift)):
+        return service, rollout.seen(now, is_paused=True), paused
+    rollout = rollout.seen(now, is_paused=False)
     overdue = now >= rollout.deadline(plan.timeout)
-    return rollout._replace(deployment=found.arn), judge_shift(service, found, overdue=overdue)
+    age = now - (rollout.changed_at or rollout.since)
+    late = late_revisions(state, rollout.target, now)
+    if not service.is_rolling:
+        judged = (
+            verdict.judge_shift(service, shift, overdue=overdue)
+            if shift
+            else verdict.judge_before_shown(service, rollout.target, plan.base.revision, age)
+        )
+        if judged.finding is Finding.DISPLACED and service.current in late:
+            judged = judged._replace(finding=Finding.OVERTAKEN)
+    else:
+        followed = Followed(
+            deployment=rollout.deployment,
+            revision=rollout.target,
+            updated_at=rollout.since,
+            age=age,
+            overdue=overdue,
+            replaced={plan.base.revision, plan.replaced} if rollout.phase is Phase.DEPLOYING else set(),
+            is_replaced_shown=not is_since(service.primary, plan.base),
+            late=late | ({plan.revision} - {rollout.target}),
+        )
+        judged = verdict.judge(service, followed)
+    if judged.finding is Finding.IN_PROGRESS and (why := _crash_loop(service, rollout, now)):
+        judged = Verdict(Finding.FAILED, why)
+    return service, rollout, judged
 
 
-def _settle(plan: Plan, revision: str) -> Verdict:
-    """Ask the tasks; where they cannot be read nothing is settled, and the deadline stands."""
+def _read_shift(rollout: Rollout, service: Service) -> tuple[Rollout, ServiceDeployment | None]:
+    """Read the service deployment, where ECS shifts traffic or a hook may pause what it does."""
+    if service.is_rolling and not service.has_hooks:
+        return rollout, None
+    if rollout.service_deployment:
+        return rollout, ecs.describe_service_deployment(rollout.service_deployment)
+    found = ecs.find_service_deployment(service, rollout.target, rollout.since - verdict.NOT_SHOWN_YET)
+    if found is None:
+        return rollout, None
+    deployment = rollout.deployment if service.is_rolling else found.arn
+    return rollout._replace(service_deployment=found.arn, deployment=deployment), found
+
+
+def _crash_loop(service: Service, rollout: Rollout, now: datetime) -> str | None:
+    """Why the tasks will never run; where they cannot be read, what ECS counts is all that is known."""
+    if not crash_loop.may_loop(service, rollout.polls):
+        return None
+    mine = service.primary if service.is_rolling else None
+    counted = mine.failed_tasks if mine else 0
     try:
-        return settle(ecs.describe_tasks(plan.cluster, plan.service), revision)
+        stopped = crash_loop.own_tasks(ecs.describe_stopped_tasks(service.cluster, service.name), mine, rollout.target)
+        if not crash_loop.crash_loop(stopped, counted, now):
+            return None
+        running = crash_loop.own_tasks(ecs.describe_running_tasks(service.cluster, service.name), mine, rollout.target)
+        return crash_loop.crash_loop([*stopped, *running], counted, now)
     except (DeployError, AwsUnavailable) as error:
         runtime.logger.warning("The tasks could not be read", reason=str(error))
-        return Verdict(Finding.IN_PROGRESS)
+        return crash_loop.crash_loop((), counted, now) if mine and not mine.running else None
 
 
-def _explain(rollout: Rollout, verdict: Verdict, service: Service | None) -> Explanation:
-    if service is None or verdict.finding not in follow.FAILURES:
+def _explain(rollout: Rollout, judged: Verdict, service: Service | None) -> Explanation:
+    if service is None or judged.finding not in follow.FAILURES:
         return Explanation()
     # Most rollouts never need it, and every start would wait for it.
     from ecs_deploy.handlers.diagnostics import explain  # noqa: PLC0415
 
-    return explain(rollout, service, verdict.reason or rollout.reason or "the service gives no reason")
+    said = judged.reason or rollout.reason or "the service gives no reason"
+    return explain(rollout, service, "; ".join((said, *_stopped_by(rollout, service))))
+
+
+def _stopped_by(rollout: Rollout, service: Service) -> tuple[str, ...]:
+    """What ECS says has stopped the deployment, as far as it can be read."""
+    try:
+        found = (
+            ecs.describe_service_deployment(rollout.service_deployment)
+            if rollout.service_deployment
+            else ecs.find_service_deployment(service, rollout.target, rollout.since - verdict.NOT_SHOWN_YET)
+        )
+    except (DeployError, AwsUnavailable) as error:
+        runtime.logger.warning("The service deployment could not be read", reason=str(error))
+        return ()
+    return found.stopped_by if found else ()
 
 
 def _deregister(revision: str) -> None:

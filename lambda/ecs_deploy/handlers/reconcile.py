@@ -131,5 +131,10 @@ def _find_missed(key: str, targets: Sequence[Target], environment: Environment) 
             runtime.logger.warning("Nothing to deploy to", service=key, reason=error.message)
             continue
         images = ecr.tagged_images(target.repository)
-        if executions.start(policy.missed_push(target, images, after, now - _GRACE, known, environment)):
-            runtime.count("MissedPush")
+        while start := policy.missed_push(target, images, after, now - _GRACE, known, environment):
+            digest = start.request["push"]["digest"]
+            if ecr.is_image(target.repository, digest):
+                if executions.start(start):
+                    runtime.count("MissedPush")
+                break
+            images = [each for each in images if each.digest != digest]

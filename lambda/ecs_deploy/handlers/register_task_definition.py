@@ -22,9 +22,9 @@ from ecs_deploy.core.registry import Ecr
 from ecs_deploy.core.request import NewImage, OldRevision, Request, Revert
 from ecs_deploy.core.service import Service
 from ecs_deploy.core.state import EVERY_CONTAINER, Base, Candidate, Entry, Hold, Phase, Result, Stable, State
-from ecs_deploy.core.task_definition import edit, is_of_request, is_same, own_tags, tags_for
+from ecs_deploy.core.task_definition import defined, edit, is_of_request, is_same, own_tags, tags_for
 from ecs_deploy.core.transitions import Granted, Queued, Skipped
-from ecs_deploy.handlers import runtime, step
+from ecs_deploy.handlers import ending, runtime, step
 
 _MOST_TRIES = 5
 _MOST_REVISIONS = 20
@@ -63,6 +63,8 @@ def handler(event: step.Event, environment: Environment) -> Decision:
     asked = request.parse(event["request"], environment)
     candidate = _candidate(asked, event["execution"])
     resumed = event.get("resumed") or {}
+    if "rollout" in resumed and (rollout := decode(Rollout, resumed["rollout"])).phase is Phase.RETURNING:
+        return _return(decode(Plan, resumed["plan"]), rollout, event)
     if isinstance(asked.wanted, request.Hold | request.Release):
         return _hold(asked, candidate)
     if "turn" in resumed and (waits := _still_waits(asked, candidate, decode(Turn, resumed["turn"]))):
@@ -77,6 +79,7 @@ def handler(event: step.Event, environment: Environment) -> Decision:
         except dynamodb.Conflict:
             runtime.logger.info("The state was written meanwhile, so all is read again")
         except DeployError as error:
+            step.retry_if_new(error, event)
             _refuse(asked, candidate, error)
             raise
     raise AwsUnavailable(f"the state of {asked.key} is written by others all the time")
@@ -196,6 +199,32 @@ def _again(job: Job, wanted: Wanted) -> dict[str, Any]:
     return {**asked, "revision": short(wanted.revision)} if asked.pop("revert", None) else asked
 
 
+def _return(plan: Plan, rollout: Rollout, event: step.Event) -> Decision:
+    """Bring back the target of a return; what is INACTIVE meanwhile is registered anew.
+
+    Terraform and CloudFormation deregister the revision before: aws/aws-cdk#24372.
+    """
+    if ended := ending.lost_ownership(plan, rollout, dynamodb.read_state(plan.key, runtime.now())):
+        return ended
+    found = ecs.describe_task_definition(rollout.target)
+    if found.document["status"] == "ACTIVE":
+        return Update(plan, rollout)
+    own = own_tags(plan.key, f"{plan.candidate.request}/return", plan.execution, plan.image)
+    revision = _already_registered(found, defined(found.document), own) if event["attempt"] else None
+    revision = revision or ecs.register_task_definition(defined(found.document), tags_for(found.tags, own))
+    runtime.logger.info("Registered anew", revision=revision, inactive=found.arn)
+    return Update(plan, rollout._replace(target=revision))
+
+
+def _already_registered(found: ecs.TaskDefinition, document: Mapping[str, Any], own: Mapping[str, str]) -> str | None:
+    """The revision that an earlier try has registered, if one has."""
+    for arn in ecs.revisions_after(found.arn)[:_MOST_REVISIONS]:
+        there = ecs.describe_task_definition(arn)
+        if is_of_request(there.tags, own) and is_same(there.document, document):
+            return arn
+    return None
+
+
 def _wanted(job: Job, found: ecs.TaskDefinition, among: tuple[str, ...] = ()) -> Wanted:
     match job.request.wanted:
         case NewImage(image, container):
@@ -206,15 +235,16 @@ def _wanted(job: Job, found: ecs.TaskDefinition, among: tuple[str, ...] = ()) ->
                 digest = digest or there
             return Wanted(change.containers, str(change.image), digest, change.document)
         case OldRevision(name):
-            return _existing(name, job.service)
+            return _existing(name, job.service, anew=job.request.restart is not None)
         case Revert():
             last_stable = job.state.stable.revision if job.state.stable else found.arn
             history = dynamodb.read_history(job.request.key)
-            return _existing(revision_before(job.service.current, history, last_stable), job.service)
+            return _existing(revision_before(job.service.current, history, last_stable), job.service, anew=True)
     raise AssertionError(job.request.wanted)
 
 
-def _existing(name: str, service: Service) -> Wanted:
+def _existing(name: str, service: Service, *, anew: bool) -> Wanted:
+    """A revision that is registered; with `anew`, its document where it is INACTIVE meanwhile."""
     if family(name) != family(service.current):
         raise DeployError(
             Error.INVALID_REQUEST,
@@ -226,10 +256,12 @@ def _existing(name: str, service: Service) -> Wanted:
         if error.error is not Error.DEPLOYMENT_FAILED:
             raise
         raise DeployError(Error.INVALID_REQUEST, f"The revision {name} cannot be deployed. {error.message}") from error
-    if old.document.get("status") != "ACTIVE":
-        status = old.document.get("status")
-        raise DeployError(Error.INVALID_REQUEST, f"The revision {name} is {status}. Name one that is ACTIVE.")
-    return Wanted((EVERY_CONTAINER,), old.document["containerDefinitions"][0]["image"], revision=old.arn)
+    image, status = old.document["containerDefinitions"][0]["image"], old.document["status"]
+    if status == "ACTIVE":
+        return Wanted((EVERY_CONTAINER,), image, revision=old.arn)
+    if anew:
+        return Wanted((EVERY_CONTAINER,), image, document=defined(old.document))
+    raise DeployError(Error.INVALID_REQUEST, f"The revision {name} is {status}. Name one that is ACTIVE.")
 
 
 def _registered(job: Job, found: ecs.TaskDefinition, wanted: Wanted, *, looks: bool) -> str:
@@ -243,11 +275,8 @@ def _registered(job: Job, found: ecs.TaskDefinition, wanted: Wanted, *, looks: b
         if same and fits and intent.revision not in displaced:
             return intent.revision
     own = own_tags(job.request.key, request_id, job.candidate.execution, wanted.image)
-    if looks or job.request.restart:
-        for arn in ecs.revisions_after(found.arn)[:_MOST_REVISIONS]:
-            there = ecs.describe_task_definition(arn)
-            if is_of_request(there.tags, own) and is_same(there.document, wanted.document):
-                return arn
+    if (looks or job.request.restart) and (earlier := _already_registered(found, wanted.document, own)):
+        return earlier
     revision = ecs.register_task_definition(wanted.document, tags_for(found.tags, own))
     runtime.logger.info("Registered", revision=revision, base=found.arn, containers=wanted.containers)
     return revision

@@ -5,6 +5,7 @@ counts twice.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -12,11 +13,12 @@ from aws_lambda_powertools.metrics import MetricUnit
 from ecs_deploy.aws import dynamodb
 from ecs_deploy.core import dora_metrics, notifications, transitions
 from ecs_deploy.core.codec import decode
-from ecs_deploy.core.decision import Decision, Fail, Succeed, Update, as_answer, refuse, stop
+from ecs_deploy.core.decision import Decision, Fail, Pause, Register, Succeed, Update, as_answer, refuse, stop
 from ecs_deploy.core.environment import Environment
-from ecs_deploy.core.errors import AwsUnavailable, DeployError
+from ecs_deploy.core.errors import AwsUnavailable, DeployError, RevisionNotFound
 from ecs_deploy.core.plan import Plan, Rollout
 from ecs_deploy.core.state import Entry, Phase, Result, State
+from ecs_deploy.core.verdict import NOT_SHOWN_YET
 from ecs_deploy.handlers import runtime
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def first(decide: Callable[[Event, Environment], Decision]) -> Handler:
         try:
             decision = decide(event, environment)
         except DeployError as error:
+            retry_if_new(error, event)
             resumed = event.get("resumed") or {}
             decision = refuse(error, event["request"])
             if "plan" in resumed:
@@ -65,13 +68,16 @@ def following(decide: Callable[[Plan, Rollout, Event, "LambdaContext"], Decision
         try:
             decision = decide(plan, rollout, event, context)
         except DeployError as error:
+            retry_if_new(error, event)
             decision = give_up(plan, rollout, error)
         answer = as_answer(decision)
         if isinstance(decision, Succeed | Fail):
             _count_end(decision, dora_metrics.dora_metrics(plan, rollout, decision, runtime.now()), plan.key)
             answer["notification"] = notifications.outcome(notifications.Case.of(plan), decision, runtime.now())
             return answer
-        if isinstance(decision, Update) and decision.rollout.phase is not rollout.phase:
+        if isinstance(decision, Pause):
+            answer["notification"] = notifications.paused(plan, decision.rollout, decision.hook)
+        if isinstance(decision, Register) and decision.rollout.phase is not rollout.phase:
             why = decision.rollout.failure and decision.rollout.failure.message
             runtime.logger.warning("Returns", revision=decision.rollout.target, failed=plan.revision, reason=why)
         if dora_metrics.is_overdue(plan, rollout, runtime.now()):
@@ -86,6 +92,13 @@ def _with_log(handler: Handler) -> Handler:
     # The decorator's types lose the handler's.
     typed: Handler = runtime.logger.inject_lambda_context(handler, clear_state=True)
     return typed
+
+
+def retry_if_new(error: DeployError, event: Event) -> None:
+    """Raise `AwsUnavailable` for a revision that ECS may only not show yet: the step is tried again for a minute."""
+    entered_at = datetime.fromisoformat(event["enteredAt"])
+    if isinstance(error, RevisionNotFound) and runtime.now() - entered_at < NOT_SHOWN_YET:
+        raise AwsUnavailable(error.message) from error
 
 
 def entry_of(plan: Plan, result: Result | None = None, answer: Decision | None = None) -> Entry:

@@ -21,7 +21,7 @@ _MOST_TRIES = 5
 
 
 @step.following
-def handler(plan: Plan, rollout: Rollout, _event: step.Event, context: "LambdaContext") -> Decision:
+def handler(plan: Plan, rollout: Rollout, event: step.Event, context: "LambdaContext") -> Decision:
     """Answer with a wait for the rollout, or with what follows where the service must not be updated so."""
     for _ in range(_MOST_TRIES):
         now = runtime.now()
@@ -48,18 +48,18 @@ def handler(plan: Plan, rollout: Rollout, _event: step.Event, context: "LambdaCo
             if isinstance(ruling, Intent):
                 _unlock(plan, ruling)
             raise
-        return _update(plan, rollout, ruling, context)
+        return _update(plan, rollout, ruling, event, context)
     raise AwsUnavailable(f"the state of {plan.key} is written by others all the time")
 
 
-def _update(plan: Plan, rollout: Rollout, intent: Intent, context: "LambdaContext") -> Decision:
+def _update(plan: Plan, rollout: Rollout, intent: Intent, event: step.Event, context: "LambdaContext") -> Decision:
     """Call UpdateService, and note what it made."""
     updated = rollout
     try:
         _require_time(context)
         answer = ecs.update_service(plan.cluster, plan.service, rollout.target)
         now = runtime.now()
-        updated = rollout.updated("", answer.bake_time, now)
+        updated = rollout.updated("", answer.own_time, now)
         runtime.logger.info("Updated", phase=rollout.phase, revision=rollout.target)
 
         def rule(state: State) -> dynamodb.Change:
@@ -71,6 +71,7 @@ def _update(plan: Plan, rollout: Rollout, intent: Intent, context: "LambdaContex
         raise
     except DeployError as error:
         _unlock(plan, intent)
+        step.retry_if_new(error, event)
         return step.give_up(plan, updated, error)
     return decision
 

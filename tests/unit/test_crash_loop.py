@@ -1,0 +1,161 @@
+"""Tasks that die again and again are found from the tasks themselves, whatever ECS counts."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ecs_deploy.core.crash_loop import EVERY, FAILURES, crash_loop, may_loop, own_tasks
+from ecs_deploy.core.service import Task
+from tests.support.clock import Clock
+from tests.support.doorman import NEW_IMAGE, REQUEST, add_doorman
+from tests.support.ecs_model import CRASHES, UNHEALTHY, Behaviour, EcsModel
+from tests.support.rules import deployment, service, shifting, table
+from tests.support.workflow import execute
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def task(age: float, life: float | None = None, *, code: str = "EssentialContainerExited", **more: object) -> Task:
+    """A task that was started so many seconds ago, and stopped after so many; without an age it never ran."""
+    started = NOW - timedelta(seconds=age)
+    stopped = None if life is None else started + timedelta(seconds=life)
+    return Task.described(
+        {
+            "taskArn": f"task/{age}",
+            "taskDefinitionArn": "doorman:2",
+            "lastStatus": "RUNNING" if stopped is None else "STOPPED",
+            "startedBy": "ecs-svc/2",
+            "createdAt": started,
+            "startedAt": started,
+            "stoppedAt": stopped,
+            "stopCode": code,
+            "containers": [],
+            **more,
+        }
+    )
+
+
+LOOP = [task(30, 5), task(20, 5), task(10, 5)]
+NEVER_STARTED = [task(30, 0, code="TaskFailedToStart", startedAt=None)] * 3
+
+
+@table(
+    "tasks, counted, loops",
+    {
+        "three have failed and none runs": (LOOP, 0, True),
+        "two have failed": (LOOP[:2], 0, False),
+        "one runs that is younger than those that failed": ([*LOOP, task(4)], 0, True),
+        "one runs as long as those that failed": ([*LOOP, task(5)], 0, True),
+        "one outlives them": ([*LOOP, task(6)], 0, False),
+        "more run than have failed": ([*LOOP, *[task(1)] * 4], 0, False),
+        "tasks that could not be started": (NEVER_STARTED, 3, True),
+        "one that could be started": ([*NEVER_STARTED, task(1)], 3, False),
+        "tasks that could not be placed are counted only": ([], 3, True),
+        "two that could not be placed and one that failed": (LOOP[:1], 3, True),
+        "what ECS has not counted": (LOOP, 1, True),
+        "Spot capacity that was lost": ([task(30, 5, code="SpotInterruption")] * 4, 4, False),
+        "lost Spot capacity beside failures": ([*LOOP[:2], task(9, 5, code="SpotInterruption")], 3, False),
+        "what a person stopped": ([task(30, 5, code="UserInitiated")] * 4, 0, False),
+        "what was scaled in": ([task(30, 5, code="ServiceSchedulerInitiated")] * 4, 0, False),
+        "a younger one is on its way": ([*LOOP, task(4, lastStatus="PENDING", startedAt=None)], 0, True),
+        "an older one is on its way": ([*LOOP, task(6, lastStatus="PENDING", startedAt=None)], 0, False),
+        "one on its way beside tasks that could not be placed": (
+            [task(6, lastStatus="PENDING", startedAt=None)],
+            3,
+            True,
+        ),
+        "150 tasks, of which three early ones failed": ([*LOOP, *[task(2)] * 60], 3, False),
+    },
+)
+def test_crash_loop(tasks: list[Task], counted: int, loops: bool) -> None:
+    assert bool(crash_loop(tasks, counted, NOW)) is loops
+
+
+def test_the_reason_says_how_many() -> None:
+    assert crash_loop(LOOP, 0, NOW) == "3 tasks failed and none is running"
+    assert crash_loop([*LOOP, task(1)], 0, NOW) == "3 tasks failed and no other outlives them"
+
+
+def test_whose_tasks_are_counted() -> None:
+    mine, before, other = task(1), task(2, startedBy="ecs-svc/1"), task(3, taskDefinitionArn="doorman:1")
+    assert own_tasks([mine, before], deployment(2), "doorman:2") == [mine]
+    # Where ECS shifts traffic it lists no deployment.
+    assert own_tasks([mine, before, other], None, "doorman:2") == [mine, before]
+
+
+@table(
+    "breaker, counted, running, polls, looks",
+    {
+        "every third poll": (False, 0, 0, [EVERY, 2 * EVERY], True),
+        "no other poll": (False, 0, 0, [1, EVERY - 1, EVERY + 1], False),
+        "every sixth while no task is missing": (False, 0, 2, [2 * EVERY], True),
+        "not every third then": (False, 0, 2, [EVERY], False),
+        "at once when ECS counts three": (False, FAILURES, 0, [1, 2], True),
+        "not for two": (False, FAILURES - 1, 0, [1, 2], False),
+        "never where the circuit breaker counts": (True, 1, 0, [EVERY, 2 * EVERY], False),
+        "where the circuit breaker does not": (True, 0, 0, [EVERY], True),
+    },
+)
+def test_when_to_look(breaker: bool, counted: int, running: int, polls: list[int], looks: bool) -> None:
+    shown = service(deployment(2, running=running, failed=counted), has_circuit_breaker=breaker)
+    assert [may_loop(shown, each) for each in polls] == [looks] * len(polls)
+
+
+@pytest.mark.parametrize("breaker", [False, True])
+def test_when_to_look_where_ecs_shifts_traffic(breaker: bool) -> None:
+    shown = shifting(2, has_circuit_breaker=breaker)
+    assert [may_loop(shown, each) for each in (EVERY, 1)] == [not breaker, False]
+
+
+def is_called(model: EcsModel, clock: Clock, behaviour: Behaviour, **settings: object) -> float:
+    """Deploy what behaves so; answers the seconds until its return began."""
+    service = add_doorman(model, **settings)
+    before, started = service.primary.revision, clock.now()
+    model.behaviours[NEW_IMAGE] = behaviour
+    updates: list[float] = []
+
+    def note(action: str, _body: dict[str, object]) -> None:
+        if action == "UpdateService":
+            updates.append((clock.now() - started).total_seconds())
+
+    model.after_call = note
+    end = execute(REQUEST, clock)
+    assert (end.error, (end.cause or {})["rolledBack"]) == ("DeploymentFailed", True)
+    assert service.primary.revision == before
+    return updates[1]
+
+
+@pytest.mark.parametrize("settings", [{}, {"breaker": True}, {"breaker": True, "breaker_rolls_back": True}])
+def test_a_container_that_runs_and_exits_is_found_though_ecs_counts_nothing(
+    model: EcsModel, clock: Clock, settings: dict[str, bool]
+) -> None:
+    assert is_called(model, clock, CRASHES, **settings) < 60
+    assert all(each.failed == 0 for each in model.services["production1", "doorman-service"].deployments)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "Task failed container health checks",
+        "Task failed ELB health checks in (target-group arn:aws:elasticloadbalancing:r:1:targetgroup/doorman/0)",
+    ],
+)
+def test_failed_health_checks_are_found(model: EcsModel, clock: Clock, reason: str) -> None:
+    unhealthy = Behaviour(life=20, stop_code=UNHEALTHY.stop_code, reason=reason)
+    assert is_called(model, clock, unhealthy) < 120
+
+
+def test_a_large_service_of_which_a_few_starts_failed_goes_on(model: EcsModel, clock: Clock) -> None:
+    service = add_doorman(model, desired=150)
+    starts = iter([CRASHES] * 3 + [Behaviour(start=25)] * 60 + [Behaviour(start=90)] * 10_000)
+    model.behaviours[NEW_IMAGE] = starts
+    end = execute(REQUEST, clock)
+    assert (end.output or {})["outcome"] == "DEPLOYED"
+    assert service.primary.rollout_state == "COMPLETED"
+
+
+def test_tasks_that_cannot_be_read_leave_it_to_the_deadline(model: EcsModel, clock: Clock) -> None:
+    add_doorman(model)
+    model.behaviours[NEW_IMAGE] = CRASHES
+    model.refused.add("ListTasks")
+    assert execute({**REQUEST, "timeout": 60}, clock).error == "DeploymentTimedOut"
