@@ -66,8 +66,8 @@ diff: setup ## what a deployment would change in the account of your credentials
 deploy: setup ## deploy to the account of your credentials
 	cdk deploy
 
-picture: setup ## draw the workflow in the README anew
-	python -m infra.picture README.md
+picture: setup ## draw the workflow in docs/how-it-works.md anew
+	python -m infra.picture docs/how-it-works.md
 
 format: setup ## format the code
 	ruff check --fix-only .

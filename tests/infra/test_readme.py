@@ -1,4 +1,4 @@
-"""The README says what is so: its picture, its commands, its links, its tables, its examples."""
+"""The README and the docs say what is so: their picture, commands, links, tables, examples; and they stay short."""
 
 from __future__ import annotations
 
@@ -29,8 +29,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-README = (ROOT / "README.md").read_text()
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+README, REFERENCE, HOW_IT_WORKS = page("README.md"), page("docs/reference.md"), page("docs/how-it-works.md")
+TRIGGERS, ARCHITECTURE = page("docs/triggers.md"), page("docs/architecture.md")
 HERE = Environment("123456789012", "us-east-1")
 
 OUTCOMES = {"DEPLOYED", "SUPERSEDED", "UNCHANGED"}
@@ -47,20 +54,21 @@ ERRORS = {
 }
 
 
-def table(header: str) -> set[str]:
+def table(header: str, text: str) -> set[str]:
     """The first column of the table that starts with `header`."""
-    (rows,) = re.findall(rf"^\| {re.escape(header)} \|.*\n\|[-|]+\n((?:\|.*\n)+)", README, re.MULTILINE)
+    (rows,) = re.findall(rf"^\| {re.escape(header)} \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
     return set(re.findall(r"^\| `([\w:-]+)` \|", rows, re.MULTILINE))
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, *texts: str) -> list[str]:
     """The fenced blocks of a language, also those in lists."""
-    return re.findall(rf"^ *```{language}\n(.*?)^ *```$", README, re.MULTILINE | re.DOTALL)
+    found = [re.findall(rf"^ *```{language}\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL) for text in texts]
+    return [block for each in found for block in each]
 
 
 def mapped() -> Iterator[Path]:
     """The files and folders in the repository layout."""
-    (tree,) = [block for block in blocks("text") if block.startswith("app.py ")]
+    (tree,) = [block for block in blocks("text", ARCHITECTURE) if block.startswith("app.py ")]
     folder = ROOT
     for line in tree.splitlines():
         names, _, _ = line.strip().partition("  ")
@@ -72,7 +80,7 @@ def mapped() -> Iterator[Path]:
 
 
 def test_the_picture_is_that_of_the_definition() -> None:
-    assert drawn_into(README, mermaid(definition())) == README, "run `make picture`"
+    assert drawn_into(HOW_IT_WORKS, mermaid(definition())) == HOW_IT_WORKS, "run `make picture`"
 
 
 def test_a_picture_is_drawn_in_place_of_the_one_before(tmp_path: Path) -> None:
@@ -109,10 +117,25 @@ def test_every_relative_link_points_to_a_file(document: Path) -> None:
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
-def test_every_link_into_the_readme_points_to_a_headline() -> None:
-    headlines = re.findall(r"^#+ (.+)$", README, re.MULTILINE)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_within_a_document_points_to_a_headline(document: Path) -> None:
+    headlines = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
     anchors = {re.sub(r"[^\w -]", "", headline.lower()).replace(" ", "-") for headline in headlines}
-    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= anchors
+    assert set(re.findall(r"\]\(#([^)]+)\)", document.read_text())) <= anchors
+
+
+def test_the_pages_are_short() -> None:
+    assert len(README.splitlines()) <= 250
+    long = {path.name: lines for path in ROOT.glob("docs/*.md") if (lines := len(path.read_text().splitlines())) > 150}
+    assert long.keys() <= {"reference.md"}
+
+
+def test_the_architecture_names_files_that_are_there() -> None:
+    _, _, table = ARCHITECTURE.partition("## Where a change goes")
+    named = re.findall(r"`((?:core|infra|local|tests|docs)/[\w./*]+)`", table)
+    roots = {"core": ROOT / "lambda" / "ecs_deploy"}
+    missing = [name for name in named if not list(roots.get(name.partition("/")[0], ROOT).glob(name))]
+    assert (missing, len(named) > 20) == ([], True)
 
 
 def test_the_ends_of_the_contract_are_those_of_the_code_and_of_the_readme() -> None:
@@ -121,33 +144,36 @@ def test_the_ends_of_the_contract_are_those_of_the_code_and_of_the_readme() -> N
 
 
 def test_every_outcome_and_every_error_is_listed() -> None:
-    assert table("outcome") == set(Outcome)
-    assert table("error") == set(Error)
+    assert table("outcome", README) == table("outcome", REFERENCE) == set(Outcome)
+    assert table("error", REFERENCE) == set(Error)
 
 
 def test_every_key_is_listed() -> None:
-    request, target = re.findall(r"^\| key \|.*\n\|[-|]+\n((?:\|.*\n)+)", README, re.MULTILINE)
+    request, target = re.findall(r"^\| key \|.*\n\|[-|]+\n((?:\|.*\n)+)", REFERENCE, re.MULTILINE)
     assert set(re.findall(r"^\| `(\w+)`", request, re.MULTILINE)) == _Reader.KEYS
     assert set(re.findall(r"^\| `(\w+)`", target, re.MULTILINE)) == {field.name for field in fields(Target)}
 
 
 def test_every_tag_on_a_revision_is_listed() -> None:
-    assert table("tag") == set(own_tags("production1/doorman", "request", "execution", "image"))
+    assert table("tag", HOW_IT_WORKS) == set(own_tags("production1/doorman", "request", "execution", "image"))
 
 
 def test_the_requests_of_the_examples_are_valid() -> None:
-    texts = [*blocks("json"), *re.findall(r"--input '(\{.*?\})'", README)]
-    documents = [json.loads(text) for text in texts]
+    pages = (README, REFERENCE, TRIGGERS, page("docs/local.md"))
+    inputs = [found for text in pages for found in re.findall(r"--input '(\{.*?\})'", text)]
+    documents = [json.loads(text) for text in (*blocks("json", *pages), *inputs)]
     requests = [each for each in documents if "cluster" in each and "outcome" not in each]
-    assert len(requests) >= 3
+    assert len(requests) >= 5
     for request in requests:
         parse(request, HERE)
-    (targets,) = [each for each in documents if isinstance(each, list)]
-    assert len(parse_targets(targets)) == len(targets)
+    listed = [each for each in documents if isinstance(each, list)]
+    assert len(listed) == 2
+    for targets in listed:
+        assert len(parse_targets(targets)) == len(targets)
 
 
 def test_the_example_of_the_other_triggers(tmp_path: Path) -> None:
-    (code,) = blocks("python")
+    (code,) = blocks("python", TRIGGERS)
     file = tmp_path / "triggers.py"
     file.write_text(code)
     stack = runpy.run_path(str(file))["Triggers"](App(context=CDK_JSON["context"]))
@@ -169,7 +195,7 @@ def test_the_examples_of_events_are_as_their_schemas_say() -> None:
     assert {event["detail-type"] for event in events} == {OUTCOME, STARTED}
     for event in events:
         hold(event)
-    (people,) = [example for example in examples if isinstance(example, list)]
+    (people,) = [json.loads(block) for block in blocks("json", page("docs/notifications.md"))]
     listed = notify(people)
     assert listed
     assert (len(listed.emails), len(listed.urls), len(listed.channels)) == (1, 1, 1)
@@ -184,7 +210,7 @@ def test_every_link_between_documents_points_to_a_headline() -> None:
 
 
 def test_the_rule_for_another_registry_starts_what_can_be_deployed() -> None:
-    text = (ROOT / "docs/operating.md").read_text()
+    text = page("docs/integration.md")
     (rule,) = [json.loads(block) for block in re.findall(r"^ *```json\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)]
     event = json.loads((ROOT / "tests/infra/events/push.json").read_text())
     assert not matches(rule["EventPattern"], event)
