@@ -66,8 +66,9 @@ diff: setup ## what a deployment would change in the account of your credentials
 deploy: setup ## deploy to the account of your credentials
 	cdk deploy
 
-picture: setup ## draw the workflow in docs/how-it-works.md anew
+picture: setup ## draw the workflow in docs/how-it-works.md anew, and write workflow.asl.json
 	python -m infra.picture docs/how-it-works.md
+	python -m infra.asl
 
 format: setup ## format the code
 	ruff check --fix-only .

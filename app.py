@@ -8,14 +8,14 @@ from aws_cdk import App
 
 from infra import checks, targets
 from infra.context import InvalidContext, log_level, notify
-from infra.stack import EcsDeploy
+from infra.stack import EcsDeployStack
 
 
 def main() -> None:
     """Synthesize, or say what is wrong with `cdk.json`."""
     app = App()
     try:
-        EcsDeploy(
+        EcsDeployStack(
             app,
             targets=targets.parse(app.node.try_get_context("targets")),
             log_level=log_level(app.node.try_get_context("logLevel")),

@@ -9,6 +9,8 @@ An error in an expression here would hide the first one, so each has a value wha
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 STATE, NEXT = "Diagnose", "diagnose"
@@ -26,30 +28,20 @@ RETRY_DESCRIBE: dict[str, Any] = {
 }
 """Whoever reads the end waits 3.5 s longer on average, and no more: what broke has been tried often enough."""
 
-# Not parsed as JSON: the cause may be cut off or be no JSON at all.
-_REASON = r"""(
-  $cause := $exists($states.errorOutput.Cause) ? $string($states.errorOutput.Cause) : "";
-  $found := $match($cause, /"errorMessage"\s*:\s*"((?:[^\\"]|\\.){0,500})/);
-  $message := $exists($found) ? $found[0].groups[0] : $substring($cause, 0, 500);
-  $substring($states.errorOutput.Error & ($message = "" ? "" : ": " & $message), 0, 600)
-)"""
+
+def program(name: str) -> str:
+    """A program of infra/jsonata, without its comment."""
+    text = (Path(__file__).with_name("jsonata") / f"{name}.jsonata").read_text()
+    return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL).strip()
+
+
+_REASON = program("reason")
 
 _NOT_DESCRIBED = f'$substring("the service could not be described: " & {_REASON}, 0, 600)'
 
-# A title is put into templates, so of names that were not checked only the letters of names are kept.
-_TITLE = r"""(
-  $name := function($of) { $type($of) = "string" ? $replace($substring($of, 0, 100), /[^A-Za-z0-9_:\/-]/, "?") : "?" };
-  "DeploymentFailed: " & $name(SOURCE.service) & " in " & $name(SOURCE.cluster)
-)"""
+_TITLE = program("title")
 
-_READABLE = r"""(
-  $read := function($key) {(
-    $value := $lookup(SOURCE, $key);
-    $type($value) = "string" ? {$key: $substring($value, 0, 256)} : {}
-  )};
-  $keys := ["cluster", "service", "image", "tag", "container", "revision"];
-  $type(SOURCE) = "object" ? $merge($map($keys, $read)) : {}
-)"""
+_READABLE = program("readable")
 
 _TEXT = "$type(SOURCE) = 'object' and $type(SOURCE.KEY) = 'string' ? $substring(SOURCE.KEY, 0, 256) : null"
 
@@ -59,26 +51,7 @@ _NEXT = (
     f"? '{NEXT}' : 'fail'"
 )
 
-# Where ECS shifts traffic, it may list no deployment, but what the service is to run.
-_DESCRIBED = r"""(
-  $service := $states.result.Services[0];
-  $primary := $service.Deployments[Status = "PRIMARY"][0];
-  $on := $exists($primary) ? $primary : $service;
-  $short := function($arn) { $substringAfter($string($arn), "task-definition/") };
-  $count := function($of) { $type($of) = "number" ? $string($of) : "?" };
-  $mine := $states.input.failure.cause.revision;
-  $which := $type($mine) != "string" ? ""
-    : $mine = $on.TaskDefinition ? ", the revision of this execution"
-    : ", and not on " & $short($mine) & ", the revision of this execution";
-  $rollout := $type($on.RolloutState) = "string" ? "its rollout is " & $on.RolloutState : "ECS gives no rollout state";
-  $states.input.fault & ". " & (
-    $exists($service)
-      ? "The service is " & ($service.Status = "ACTIVE" ? "" : $service.Status & ", ") & "on "
-        & $short($on.TaskDefinition) & $which & ": " & $rollout & ", "
-        & $count($on.RunningCount) & " of " & $count($on.DesiredCount) & " tasks run. Nobody watches it any more"
-      : "There is no such service"
-  ) & ". " & $states.input.advice
-)"""
+_DESCRIBED = program("described")
 
 
 def caught(doing: str, function: str, *, has_plan: bool) -> dict[str, Any]:

@@ -1,22 +1,12 @@
-"""The stack: the functions, the workflow that calls them, what starts it and what watches it. It only composes."""
+"""The stack under app.py: the construct, and its outputs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from aws_cdk import CfnOutput, Stack
-from aws_cdk import aws_lambda as lambda_
 
-from infra import asset, checks, permissions
-from infra.alarms import Alarms
-from infra.dashboard import Dashboard
-from infra.dispatch import Dispatch
-from infra.functions import Function, Package
-from infra.machine import Machine
-from infra.notifications import Notifications
-from infra.parameters import Parameters, with_parameters
-from infra.table import Table
-from infra.workflow import STEPS
+from infra.deployer import EcsDeploy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,11 +17,8 @@ if TYPE_CHECKING:
     from infra.targets import Target
 
 
-class EcsDeploy(Stack):
-    """One state machine that deploys the targets; account and region are those of whoever deploys it.
-
-    Without `notify` there is no topic, and the alarms are seen in CloudWatch only.
-    """
+class EcsDeployStack(Stack):
+    """The stack of cdk.json; account and region are those of whoever deploys it."""
 
     def __init__(
         self, scope: Construct, *, targets: Sequence[Target], log_level: LogLevel, notify: Notify | None
@@ -39,52 +26,7 @@ class EcsDeploy(Stack):
         super().__init__(
             scope, "EcsDeploy", description="ecs-deploy: push an image to ECR, and the ECS services that use it run it"
         )
-        package = Package(lambda_.Code.from_asset(str(asset.build(targets))), log_level)
-        table = Table(self)
-        steps = {
-            step: Function(
-                self,
-                step.state,
-                module=step.module,
-                doing=step.doing,
-                package=package,
-                environment=table.environment,
-                allowed=permissions.of_step(step, targets, table.table_arn),
-            )
-            for step in STEPS
-        }
-        workflow = Machine(self, {step: made.function for step, made in steps.items()}, targets)
-        dispatch = Dispatch(self, workflow.machine, table, targets, package)
-        written = with_parameters(targets)
-        parameters = Parameters(self, workflow.machine, written, package) if written else None
-        notifications = None if notify is None else Notifications(self, workflow.machine, notify)
-
-        functions = {step.state: made.function for step, made in steps.items()}
-        functions["Dispatcher"] = dispatch.dispatcher.function
-        dead_letters = {"DeadLetters": dispatch.dead_letters}
-        if notifications:
-            dead_letters["NotificationsDeadLetters"] = notifications.dead_letters
-        alarms = Alarms(self, workflow, functions, dead_letters, notifications.topics if notifications else [])
-        if parameters:
-            what = "What a service runs was not written to its parameter"
-            alarms.watch("ParameterFailed", parameters.writer.function, what)
-        dashboard = Dashboard(self, workflow, functions, dead_letters, alarms.alarms)
-
-        self.machine = workflow.machine
-        outputs = {
-            "StateMachineArn": workflow.machine.state_machine_arn,
-            **{f"{name}Function": function.function_name for name, function in functions.items()},
-            **({"ParameterFunction": parameters.writer.function.function_name} if parameters else {}),
-            "TableName": table.table_name,
-            "QueueUrl": dispatch.queue.queue_url,
-            "DeadLetterQueueUrl": dispatch.dead_letters.queue_url,
-            "DashboardName": dashboard.dashboard.dashboard_name,
-        }
-        if notifications:
-            outputs["NotificationsTopicArn"] = notifications.topic.topic_arn
-            outputs["NotificationsDeadLetterQueueUrl"] = notifications.dead_letters.queue_url
-            if notifications.chat:
-                outputs["ChatTopicArn"] = notifications.chat.topic_arn
-        for name, value in outputs.items():
+        # An id of `Default` is not part of the names of resources.
+        made = EcsDeploy(self, "Default", targets=targets, log_level=log_level, notify=notify)
+        for name, value in made.outputs.items():
             CfnOutput(self, name, value=value)
-        checks.acknowledge(steps, dispatch, parameters, workflow, dead_letters.values(), targets)

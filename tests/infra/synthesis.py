@@ -11,7 +11,7 @@ from aws_cdk import App, assertions
 
 from infra import checks
 from infra.context import LogLevel, Notify
-from infra.stack import EcsDeploy
+from infra.stack import EcsDeployStack
 from infra.targets import parse
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def synthesize(
     """The template for some targets, with the feature flags of cdk.json; raises when cdk-nag has a finding."""
     with tempfile.TemporaryDirectory() as output:
         app = App(context=CDK_JSON["context"], outdir=output)
-        stack = EcsDeploy(app, targets=parse(list(targets)), log_level=log_level, notify=notify)
+        stack = EcsDeployStack(app, targets=parse(list(targets)), log_level=log_level, notify=notify)
         checks.enforce(app)
         return dict(assertions.Template.from_stack(stack).to_json())
 

@@ -183,6 +183,15 @@ def test_the_example_of_the_other_triggers(tmp_path: Path) -> None:
     assert "states:startExecution.sync:2" in json.dumps(release)
 
 
+def test_the_example_of_another_app(tmp_path: Path) -> None:
+    (code,) = blocks("python", page("docs/integration.md"))
+    file = tmp_path / "app.py"
+    file.write_text(code)
+    made = runpy.run_path(str(file))
+    assert "StateMachineArn" in made["deployer"].outputs
+    assert made["deployer"].node.path == "Platform/Deployer"
+
+
 def test_what_is_in_the_layout_is_there() -> None:
     assert [path.relative_to(ROOT) for path in mapped() if not path.exists()] == []
     assert ROOT / "infra/workflow.py" in set(mapped())

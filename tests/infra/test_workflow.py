@@ -29,6 +29,7 @@ from ecs_deploy.core.errors import Error
 from ecs_deploy.core.plan import Plan, Rollout
 from ecs_deploy.core.service_deployment import Hook
 from ecs_deploy.core.state import Base, Candidate, Phase
+from infra import asl
 from infra.fault import RETRY_DESCRIBE
 from infra.picture import mermaid
 from infra.targets import LONGEST_TIMEOUT
@@ -555,3 +556,7 @@ def test_the_picture_shows_every_way() -> None:
 
 def _end(state: dict[str, Any]) -> list[str]:
     return ["[*]"] if state["Type"] in {"Succeed", "Fail"} else []
+
+
+def test_the_file_for_workflow_studio_is_in_step() -> None:
+    assert asl.FILE.read_text() == asl.text(), "run `make picture`"
