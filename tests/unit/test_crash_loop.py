@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ecs_deploy.core.crash_loop import EVERY, FAILURES, crash_loop, may_loop, own_tasks
+from ecs_deploy.core.crash_loop import EVERY, FAILURES, SELDOM, crash_loop, may_loop, own_tasks
 from ecs_deploy.core.service import Task
 from tests.support.clock import Clock
 from tests.support.doorman import NEW_IMAGE, REQUEST, add_doorman
@@ -86,12 +86,12 @@ def test_whose_tasks_are_counted() -> None:
 @table(
     "breaker, counted, running, polls, looks",
     {
-        "every third poll": (False, 0, 0, [EVERY, 2 * EVERY], True),
-        "no other poll": (False, 0, 0, [1, EVERY - 1, EVERY + 1], False),
-        "every sixth while no task is missing": (False, 0, 2, [2 * EVERY], True),
-        "not every third then": (False, 0, 2, [EVERY], False),
+        "every other poll": (False, 0, 0, [EVERY, 2 * EVERY], True),
+        "not the polls between": (False, 0, 0, [1, EVERY + 1], False),
+        "every sixth while no task is missing": (False, 0, 2, [SELDOM, 2 * SELDOM], True),
+        "not every other one then": (False, 0, 2, [EVERY, 2 * EVERY], False),
         "at once when ECS counts three": (False, FAILURES, 0, [1, 2], True),
-        "not for two": (False, FAILURES - 1, 0, [1, 2], False),
+        "not for two": (False, FAILURES - 1, 0, [1], False),
         "never where the circuit breaker counts": (True, 1, 0, [EVERY, 2 * EVERY], False),
         "where the circuit breaker does not": (True, 0, 0, [EVERY], True),
     },

@@ -40,7 +40,12 @@ def deploy(model: EcsModel, clock: Clock, hook: dict[str, Any], until: timedelta
 @pytest.mark.parametrize("until", [timedelta(minutes=20), DAY, 13 * DAY])
 @pytest.mark.parametrize("hook", [PAUSE, FUNCTION])
 def test_a_hook_stops_the_clock(
-    model: EcsModel, clock: Clock, hook: dict[str, Any], until: timedelta, strategy: str
+    model: EcsModel,
+    clock: Clock,
+    capsys: pytest.CaptureFixture[str],
+    hook: dict[str, Any],
+    until: timedelta,
+    strategy: str,
 ) -> None:
     started = clock.now()
     end = deploy(model, clock, hook, until, strategy)
@@ -51,6 +56,7 @@ def test_a_hook_stops_the_clock(
     if hook is FUNCTION:
         assert paused == []
         return
+    assert "Overdue" not in capsys.readouterr().out
     (notification,) = paused
     assert (notification["hook"], notification["timeoutAction"]) == ("hook-1", "ROLLBACK")
     assert notification["expiresAt"]

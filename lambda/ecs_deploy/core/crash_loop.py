@@ -12,14 +12,14 @@ from ecs_deploy.core.service import Deployment, Service, Task
 # A single failed task can be chance; ECS's own circuit breaker starts counting at three too:
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
 FAILURES = 3
-EVERY = 3
+EVERY, SELDOM = 2, 6
 
 
 def may_loop(service: Service, polls: int) -> bool:
     """Whether to look at the tasks: not where ECS's circuit breaker counts failures itself.
 
-    What ECS counts is reason enough. Without, every third poll is, since to look is a call of its own; and every sixth
-    while no task is missing.
+    What ECS counts is reason enough. Without it, every other poll is, since to look is a call of its own; and every
+    sixth while no task is missing.
     """
     if not service.is_rolling:
         return polls % EVERY == 0 and not service.has_circuit_breaker
@@ -27,7 +27,7 @@ def may_loop(service: Service, polls: int) -> bool:
     if service.has_circuit_breaker and primary.failed_tasks > 0:
         return False
     is_missing = primary.running < primary.desired
-    return primary.failed_tasks >= FAILURES or polls % (EVERY if is_missing else 2 * EVERY) == 0
+    return primary.failed_tasks >= FAILURES or polls % (EVERY if is_missing else SELDOM) == 0
 
 
 def own_tasks(tasks: Iterable[Task], deployment: Deployment | None, revision: str) -> list[Task]:

@@ -66,8 +66,8 @@ class Rollout(NamedTuple):
     """What a phase has seen. `target` is the revision that it brings in, `deployment` the one that UpdateService made.
 
     `updated_at` is when, `changed_at` when ECS last had something new to show. On top of the timeout come, in seconds,
-    what ECS waits by the service's own configuration, `extra`, and what was `lost` while AWS could not be asked or a
-    hook paused it. `reason` is what ECS last said against it; `notified` are the hooks that people were notified of.
+    what ECS waits by the service's own configuration, hooks included, `extra`, and what was `lost` while AWS could not
+    be asked. `reason` is what ECS last said against it; `notified` are the hooks that people were notified of.
     """
 
     phase: Phase
@@ -96,17 +96,18 @@ class Rollout(NamedTuple):
 
     def polled(self, now: datetime, entered_at: datetime, *, retried: bool) -> Self:
         """At a poll. If AWS could not be asked since `entered_at`, that time is not the rollout's, nor is a pause."""
-        start = self.polled_at if self.paused_since else entered_at if retried else None
-        lost = max((now - start).total_seconds(), 0) if start else 0
-        return self._replace(polls=self.polls + 1, lost=self.lost + lost, schedule=self.schedule.throttled(was=retried))
+        paused = _seconds(self.polled_at or now, now) if self.paused_since else 0
+        lost = _seconds(entered_at, now) if retried and not paused else 0
+        schedule = self.schedule.throttled(was=retried)
+        return self._replace(polls=self.polls + 1, extra=self.extra + paused, lost=self.lost + lost, schedule=schedule)
 
     def seen(self, now: datetime, *, is_paused: bool) -> Self:
         """After a poll. What was paused may not be shown anew yet; the time since the poll before is not its own."""
         began, before = self.paused_since, self.polled_at or now
         if not is_paused:
             return self._replace(paused_since=None, polled_at=now, changed_at=now if began else self.changed_at)
-        lost = 0 if began else (now - before).total_seconds()
-        return self._replace(lost=self.lost + lost, paused_since=began or before, polled_at=now, changed_at=now)
+        paused = 0 if began else _seconds(before, now)
+        return self._replace(extra=self.extra + paused, paused_since=began or before, polled_at=now, changed_at=now)
 
     def repeated(self) -> Self:
         """Update the service once more, which does not go on without end."""
@@ -136,3 +137,7 @@ class Rollout(NamedTuple):
         return type(self)(
             Phase.RETURNING, target, failure=failure, polls=self.polls, schedule=self.schedule.anew(known=False)
         )
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    return max((end - start).total_seconds(), 0)

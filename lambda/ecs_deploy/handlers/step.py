@@ -13,7 +13,18 @@ from aws_lambda_powertools.metrics import MetricUnit
 from ecs_deploy.aws import dynamodb
 from ecs_deploy.core import dora_metrics, notifications, transitions
 from ecs_deploy.core.codec import decode
-from ecs_deploy.core.decision import Decision, Fail, Pause, Register, Succeed, Update, as_answer, refuse, stop
+from ecs_deploy.core.decision import (
+    Decision,
+    Fail,
+    Pause,
+    Register,
+    Succeed,
+    Update,
+    WaitForTurn,
+    as_answer,
+    refuse,
+    stop,
+)
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import AwsUnavailable, DeployError, RevisionNotFound
 from ecs_deploy.core.plan import Plan, Rollout
@@ -80,7 +91,8 @@ def following(decide: Callable[[Plan, Rollout, Event, "LambdaContext"], Decision
         if isinstance(decision, Register) and decision.rollout.phase is not rollout.phase:
             why = decision.rollout.failure and decision.rollout.failure.message
             runtime.logger.warning("Returns", revision=decision.rollout.target, failed=plan.revision, reason=why)
-        if dora_metrics.is_overdue(plan, rollout, runtime.now()):
+        latest = rollout if isinstance(decision, WaitForTurn) else decision.rollout
+        if dora_metrics.is_overdue(plan, latest, runtime.now()):
             runtime.logger.warning("Runs longer than its timeout allows", timeout=plan.timeout, polls=rollout.polls)
             runtime.count("Overdue")
         return answer
