@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP := bin/pip --disable-pip-version-check --no-input --quiet
 export PYTHONPATH := $(CURDIR):$(CURDIR)/lambda
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
-# The CDK libraries say at every start that Node 20 is past its end of life; the README says it once.
+# The CDK libraries say at every start that Node 20 is past its end of life; docs/deploying.md says it once.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
 
 .DEFAULT_GOAL := help
@@ -18,7 +18,9 @@ demo: setup ## a push becomes a deployment on this machine, without AWS
 	@mkdir -p .build
 	@python -m local.demo 2>.build/demo.log || { status=$$?; tail -n 40 .build/demo.log >&2; exit $$status; }
 
-test: check unit infra workflow ## all of these: check, unit, infra, workflow
+# Files are shared out among processes: tests on the emulator mostly wait, so there are more of them than cores.
+test: check ## check, unit, infra and workflow, three test files at a time
+	pytest -n 3 --dist loadfile tests/workflow tests/unit tests/infra
 
 check: setup ## lint, format, types, import rules
 	ruff check .
@@ -35,7 +37,7 @@ quick: setup ## the tables of the rules, in seconds
 mutants: setup ## break the rules in each place and see whether their tables notice; takes minutes
 	python -m tests.mutants
 
-explore: setup ## more schedules of racing executions than the unit tests go through; takes a quarter of an hour
+explore: setup ## more schedules of racing executions than the unit tests go through; takes half an hour
 	SWITCHES=1 SAMPLES=40 pytest tests/unit/test_interleavings.py
 
 infra: setup ## the stack: template, permissions, rules, workflow definition

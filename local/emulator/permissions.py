@@ -215,6 +215,7 @@ ECS_RESOURCES: dict[str, Callable[[dict[str, Any], str], list[str]]] = {
     "DescribeServiceRevisions": lambda request, _cluster: with_services(request["serviceRevisionArns"]),
     "DescribeServices": lambda request, cluster: [f"service/{cluster}/{last(each)}" for each in request["services"]],
     "DescribeTasks": lambda request, cluster: [f"task/{cluster}/{last(each)}" for each in request["tasks"]],
+    "ListServiceDeployments": lambda request, cluster: [f"service/{cluster}/{last(request['service'])}"],
     "TagResource": lambda request, _cluster: [str(request["resourceArn"]).split(":", 5)[5]],
     "UpdateService": lambda request, cluster: [f"service/{cluster}/{last(request['service'])}"],
 }

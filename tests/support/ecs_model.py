@@ -481,8 +481,9 @@ class EcsModel:
 
     def _list_task_definitions(self, body: Document) -> Document:
         revisions = self.families.get(body["familyPrefix"], [])
-        arns = [each.document["taskDefinitionArn"] for each in revisions if each.document["status"] == body["status"]]
-        return {"taskDefinitionArns": sorted(arns, key=lambda arn: -int(arn.rpartition(":")[2]))}
+        status = body.get("status", "ACTIVE")
+        arns = [each.document["taskDefinitionArn"] for each in revisions if each.document["status"] == status]
+        return {"taskDefinitionArns": arns[::-1] if body.get("sort") == "DESC" else arns}
 
     def _deregister_task_definition(self, body: Document) -> Document:
         revision = self.revision(body["taskDefinition"])

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,9 @@ def target_of(service: str, repository: str, **more: str) -> dict[str, Any]:
 
 # One for each test that deploys, since a service remembers what was deployed to it. With all of them, the policy of a
 # function is a single document, which test_permissions.py changes.
-UNUSED = [target_of(f"app-{number}", f"app-{number}") for number in range(1, 28)]
+UNUSED = [target_of(f"app-{number}", f"app-{number}") for number in range(1, 26)]
+MADE_TOGETHER = 7
+NOT_THERE = target_of("not-there", "not-there")
 # Services whose sidecar is of a repository that deploys them as well.
 PAIRS = [f"pair-{number}" for number in range(1, 4)]
 # More than one test deploys to this one.
@@ -50,9 +53,10 @@ TARGETS = [
     *UNUSED,
     *(target_of(name, repository) for name in PAIRS for repository in (name, f"{name}-proxy")),
     WRITTEN,
+    NOT_THERE,
 ]
 
-QUICK = ("--wait-scale", "0.2", "--start-seconds", "0.2", "--enforce")
+QUICK = ("--wait-scale", "0.1", "--start-seconds", "0.2", "--enforce")
 
 
 def eventually(read: Callable[[], T], *, seconds: float = DEADLINE_SECONDS) -> T:
@@ -106,7 +110,7 @@ def ready(process: subprocess.Popen[str], log: Path) -> Cloud:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """The emulator with the stack, which serves `TARGETS`. Waits take a fifth of their time."""
+    """The emulator with the stack, which serves `TARGETS`. Waits take a tenth of their time."""
     directory = tmp_path_factory.mktemp("cloud")
     targets = directory / "targets.json"
     targets.write_text(json.dumps(TARGETS))
@@ -168,7 +172,7 @@ class Service:
 
     def wait(self, is_there: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """Wait until the service is as it has to be; gives it."""
-        return eventually(lambda: service if is_there(service := self.describe()) else None) or {}
+        return eventually(lambda: found if is_there(found := self.describe()) else None) or {}
 
     def wait_stable(self) -> dict[str, Any]:
         """Wait until there is one deployment, completed."""
@@ -198,26 +202,28 @@ def create_service(cloud: Cloud, numbers: Iterator[int]) -> Callable[..., Servic
 
 
 @pytest.fixture(scope="session")
-def unused_targets() -> Iterator[dict[str, Any]]:
-    """The targets that no test has deployed to."""
-    return iter(UNUSED)
+def unused_services(cloud: Cloud) -> Iterator[Service]:
+    """The services of targets that no test has deployed to; they are made some at a time, which mostly waits."""
+
+    def make() -> Iterator[Service]:
+        for start in range(0, len(UNUSED), MADE_TOGETHER):
+            with ThreadPoolExecutor(MADE_TOGETHER) as pool:
+                targets = UNUSED[start : start + MADE_TOGETHER]
+                yield from list(pool.map(lambda each: created(cloud, each["cluster"], each["service"], 2), targets))
+
+    return make()
+
+
+@pytest.fixture
+def service(unused_services: Iterator[Service]) -> Service:
+    """The service of a target."""
+    return next(unused_services)
 
 
 @pytest.fixture(scope="session")
 def written(cloud: Cloud) -> Service:
     """The service whose image is written to a parameter; more than one test deploys to it."""
-    return created(cloud, WRITTEN["cluster"], WRITTEN["service"], 2, breaker=False)
-
-
-@pytest.fixture
-def create_target(cloud: Cloud, unused_targets: Iterator[dict[str, Any]]) -> Callable[..., Service]:
-    """Make the service of a target."""
-
-    def create(*, desired: int = 2, breaker: bool = False) -> Service:
-        target = next(unused_targets)
-        return created(cloud, target["cluster"], target["service"], desired, breaker=breaker)
-
-    return create
+    return created(cloud, WRITTEN["cluster"], WRITTEN["service"], 2)
 
 
 @pytest.fixture(scope="session")
@@ -229,10 +235,12 @@ def unused_pairs() -> Iterator[str]:
 @pytest.fixture
 def pair(cloud: Cloud, unused_pairs: Iterator[str]) -> Service:
     """The service of two targets, with a container for each."""
-    return created(cloud, "production1", next(unused_pairs), 2, breaker=False, sidecar=True)
+    return created(cloud, "production1", next(unused_pairs), 2, sidecar=True)
 
 
-def created(cloud: Cloud, cluster: str, name: str, desired: int, *, breaker: bool, sidecar: bool = False) -> Service:
+def created(
+    cloud: Cloud, cluster: str, name: str, desired: int, *, breaker: bool = False, sidecar: bool = False
+) -> Service:
     """Make a service that runs the image `:1` of a repository of its own, and wait until it is stable.
 
     With `sidecar` that container has a repository of its own, too.

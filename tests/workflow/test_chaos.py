@@ -72,7 +72,7 @@ def create_services(cloud: Cloud) -> list[Service]:
     for name in cloud.functions.values():
         cloud.client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=CONCURRENCY)
     with ThreadPoolExecutor(SERVICES) as pool:
-        made = pool.map(lambda each: created(cloud, each["cluster"], each["service"], 2, breaker=False), TARGETS)
+        made = pool.map(lambda each: created(cloud, each["cluster"], each["service"], 2), TARGETS)
         return list(made)
 
 

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.workflow.conftest import UNUSED, Service, eventually
+from tests.workflow.conftest import NOT_THERE, Service, eventually
 from tests.workflow.deployer import Deployer, an_hour_later, losing_events, request_for, throttled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from local.cloud import Cloud
 
 
@@ -53,10 +51,7 @@ def results(deployer: Deployer, service: Service) -> list[Any]:
     return [entry["result"] for place, entry in sorted(deployer.items(service.key).items()) if place != "STATE"]
 
 
-def test_a_push_whose_event_was_lost_is_started_once(
-    cloud: Cloud, create_target: Callable[..., Service], deployer: Deployer
-) -> None:
-    service = create_target()
+def test_a_push_whose_event_was_lost_is_started_once(cloud: Cloud, service: Service, deployer: Deployer) -> None:
     with losing_events(cloud, "Push"):
         service.push("v2")
     # What was pushed before the deployer knows of a service is not rolled forward.
@@ -85,9 +80,8 @@ def test_a_push_whose_event_was_lost_is_started_once(
 
 
 def test_a_superseded_push_is_started_again_after_the_newer_one_failed(
-    cloud: Cloud, create_target: Callable[..., Service], deployer: Deployer
+    cloud: Cloud, service: Service, deployer: Deployer
 ) -> None:
-    service = create_target()
     with deployer.new(service.name, count=3) as executions, throttled(cloud, "poll_stability"):
         good = service.push("v2")
         first = eventually(lambda: deployer.owner(service.key))
@@ -106,10 +100,7 @@ def test_a_superseded_push_is_started_again_after_the_newer_one_failed(
     assert results(deployer, service) == ["SUPERSEDED", "FAILED", "DEPLOYED"]
 
 
-def test_a_held_push_is_started_when_the_hold_is_released(
-    create_target: Callable[..., Service], deployer: Deployer
-) -> None:
-    service = create_target()
+def test_a_held_push_is_started_when_the_hold_is_released(service: Service, deployer: Deployer) -> None:
     before = service.primary()["taskDefinition"]
     assert deployer.start(request_for(service, hold="the fair is open"))["output"]["outcome"] == "HELD"
     with deployer.new(service.name, count=2) as executions:
@@ -128,9 +119,8 @@ def test_a_held_push_is_started_when_the_hold_is_released(
 
 
 def test_an_execution_that_was_stopped_and_whose_event_was_lost_is_found(
-    cloud: Cloud, create_target: Callable[..., Service], deployer: Deployer
+    cloud: Cloud, service: Service, deployer: Deployer
 ) -> None:
-    service = create_target()
     service.push("2", "hang")
     arn = deployer.begin(request_for(service, image=f"{service.repository}:2"))
     eventually(lambda: "WaitForRollout" in deployer.entered(arn))
@@ -144,12 +134,10 @@ def test_an_execution_that_was_stopped_and_whose_event_was_lost_is_found(
     assert deployer.of(service.name) == [arn]
 
 
-def test_a_service_that_is_not_there_misses_nothing(cloud: Cloud, deployer: Deployer) -> None:
-    target = UNUSED[-1]
-    key = f"{target['cluster']}/{target['service']}"
+def test_a_service_that_is_not_there_misses_nothing(deployer: Deployer) -> None:
     for _ in range(2):
-        reconcile(deployer, key)
-    assert deployer.of(target["service"]) == []
+        reconcile(deployer, f"{NOT_THERE['cluster']}/{NOT_THERE['service']}")
+    assert deployer.of(NOT_THERE["service"]) == []
     assert "Nothing to deploy to" in deployer.log("dispatcher")
 
 

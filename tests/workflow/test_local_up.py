@@ -51,7 +51,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Other]:
         "AWS_ACCESS_KEY_ID": "AKIAREAL",
         "AWS_SESSION_TOKEN": "real",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
-        "AWS_ENDPOINT_URL_ECR": "http://127.0.0.1:2",
+        "AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:2",
         "HTTP_PROXY": "http://127.0.0.1:1",
         "http_proxy": "http://127.0.0.1:1",
     }
@@ -99,7 +99,7 @@ def test_functions_inherit_the_endpoints_of_services_and_nothing_else(other: Oth
         for one in processes_of(other.temporary)
         if b"local.emulator" in Path(f"/proc/{one}/cmdline").read_bytes()
     ]
-    assert "AWS_ENDPOINT_URL_ECR=http://127.0.0.1:2" in worker
+    assert "AWS_ENDPOINT_URL_SSM=http://127.0.0.1:2" in worker
     assert not {"AWS_SESSION_TOKEN", "HTTP_PROXY", "http_proxy"} & {one.partition("=")[0] for one in worker}
 
 
@@ -180,11 +180,13 @@ def test_a_start_that_fails_leaves_nothing(cloud: Cloud, tmp_path: Path) -> None
 
 
 def test_the_end_leaves_nothing_but_the_report(other: Other) -> None:
+    # The pushes above start executions, which find no service.
+    states, machine = other.cloud.client("stepfunctions"), other.cloud.state_machine
+    eventually(lambda: states.list_executions(stateMachineArn=machine, statusFilter="FAILED")["executions"])
     payload = json.dumps({}).encode()
     other.cloud.client("lambda").invoke(FunctionName=other.cloud.functions["poll_stability"], Payload=payload)
     assert len(processes_of(other.temporary)) > 1
     other.process.send_signal(signal.SIGTERM)
     eventually(lambda: clean_after(other.process, other.temporary))
     assert other.process.returncode == 0
-    # The pushes above started executions, which found no service.
     assert re.search(r">ServiceNotFound</span> doorman-service in production1</h2>", other.report.read_text())

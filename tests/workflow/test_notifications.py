@@ -13,7 +13,7 @@ from tests.workflow.deployer import CAUSE, Deployer, elsewhere, request_for
 from tests.workflow.mailbox import Mailbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from local.cloud import Cloud
     from tests.workflow.conftest import Service
@@ -56,9 +56,8 @@ def details_of(events: Mailbox, execution: dict[str, Any]) -> dict[str, dict[str
 
 
 def test_a_push_is_notified_of_when_it_is_rolled_out_and_when_it_is_stable(
-    create_target: Callable[..., Service], deployer: Deployer, events: Mailbox, notifications: Mailbox
+    service: Service, deployer: Deployer, events: Mailbox, notifications: Mailbox
 ) -> None:
-    service = create_target()
     with deployer.new(service.name) as executions:
         image = service.push("v2")
     (execution,) = executions
@@ -86,9 +85,8 @@ def test_a_push_is_notified_of_when_it_is_rolled_out_and_when_it_is_stable(
 
 
 def test_a_failure_is_notified_of_with_its_reason(
-    create_target: Callable[..., Service], deployer: Deployer, events: Mailbox, notifications: Mailbox
+    service: Service, deployer: Deployer, events: Mailbox, notifications: Mailbox
 ) -> None:
-    service = create_target()
     with deployer.new(service.name) as executions:
         service.push("v2", "crash")
     (execution,) = executions
@@ -103,10 +101,7 @@ def test_a_failure_is_notified_of_with_its_reason(
     assert "was returned to" in notification
 
 
-def test_what_starts_nothing_has_an_outcome_only(
-    create_target: Callable[..., Service], deployer: Deployer, events: Mailbox
-) -> None:
-    service = create_target()
+def test_what_starts_nothing_has_an_outcome_only(service: Service, deployer: Deployer, events: Mailbox) -> None:
     held = deployer.start(request_for(service, hold="the fair is open"))
     assert set(details_of(events, held)) == {OUTCOME}
     assert details_of(events, held)[OUTCOME]["outcome"] == held["output"]["outcome"] == "HELD"
@@ -155,9 +150,8 @@ def test_a_fault_of_the_deployer_is_notified_of(deployer: Deployer, events: Mail
 
 
 def test_an_execution_that_was_stopped_is_notified_of_though_it_sends_nothing(
-    create_target: Callable[..., Service], deployer: Deployer, events: Mailbox, notifications: Mailbox
+    service: Service, deployer: Deployer, events: Mailbox, notifications: Mailbox
 ) -> None:
-    service = create_target()
     service.push("2", "hang")
     arn = deployer.begin(request_for(service, image=f"{service.repository}:2"))
     events.about(arn)
@@ -191,10 +185,7 @@ def refused(deployer: Deployer) -> Iterator[Deployer]:
     states.delete_state_machine(stateMachineArn=made)
 
 
-def test_an_event_that_is_refused_changes_no_outcome(
-    create_target: Callable[..., Service], refused: Deployer, events: Mailbox
-) -> None:
-    service = create_target()
+def test_an_event_that_is_refused_changes_no_outcome(service: Service, refused: Deployer, events: Mailbox) -> None:
     service.push("2")
     good = refused.start(request_for(service, image=f"{service.repository}:2"))
     assert good["output"]["outcome"] == "DEPLOYED"

@@ -95,6 +95,10 @@ class Stage:
         restart = {"request": f"request-{self.pushes}", "time": now()}
         return self._start(image=f"{self.service.repository}:good", restart=restart)
 
+    def deploy_nothing(self) -> str:
+        """Deploy an image that is not there."""
+        return self._start(image=f"{self.service.repository}:nobody")
+
     def fail(self) -> str:
         """Deploy an image that crashes; gives what a person reads of it, in the end and in the log."""
         before = len(self.deployer.log(POLL))
@@ -187,6 +191,7 @@ ENDS = [
     (REGISTER, "ecs:DescribeServices", "", Stage.deploy),
     (REGISTER, "ecs:DescribeTaskDefinition", "", Stage.deploy),
     (REGISTER, "ecr:DescribeImages", "", Stage.deploy),
+    (REGISTER, "ecr:DescribePullThroughCacheRules", "", Stage.deploy_nothing),
     (REGISTER, "ecs:RegisterTaskDefinition", "", Stage.deploy),
     (REGISTER, "ecs:TagResource", "ecs:CreateAction", Stage.deploy),
     (REGISTER, "iam:PassRole", "iam:PassedToService", Stage.deploy),
@@ -202,6 +207,7 @@ ENDS = [
     (POLL, "ecs:DescribeServices", "", Stage.deploy),
     (POLL, "dynamodb:GetItem", "", Stage.deploy),
     (POLL, "dynamodb:PutItem", "", Stage.deploy),
+    (DISPATCH, "ecr:BatchGetImage", "", Stage.push),
     (DISPATCH, "states:StartExecution", "", Stage.push),
     (DISPATCH, "states:DescribeExecution", "", Stage.free),
     (DISPATCH, "dynamodb:PutItem", "", Stage.free),
@@ -219,6 +225,7 @@ ENDS = [
 GOES_ON = [
     (POLL, "ecs:ListTasks", "", Stage.fail),
     (POLL, "ecs:DescribeTasks", "", Stage.fail),
+    (POLL, "ecs:ListServiceDeployments", "", Stage.fail),
     (POLL, "ecs:DescribeTaskDefinition", "", Stage.fail),
     (POLL, "ecs:DeregisterTaskDefinition", "", Stage.fail),
     (POLL, "logs:GetLogEvents", "", Stage.fail),
@@ -230,6 +237,7 @@ NOTHING_ARRIVES = [
     (DISPATCH, "sqs:GetQueueAttributes", ""),
 ]
 WITH_ALL = {
+    "deploy_nothing": "ImageNotFound",
     "fail": '"rolledBack": true',
     "free": "FREE",
     "bury": "KeyError: ",

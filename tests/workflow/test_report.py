@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from local import report
@@ -9,9 +10,6 @@ from tests.workflow.conftest import eventually
 from tests.workflow.deployer import Deployer, request_for, throttled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from local.cloud import Cloud
     from local.timeline import Story
     from tests.workflow.conftest import Service
@@ -31,8 +29,8 @@ def labels(story: Story) -> list[str]:
     return [row.label for row in story.rows if not row.label.startswith("task of")]
 
 
-def test_a_broken_push(cloud: Cloud, create_target: Callable[..., Service], tmp_path: Path) -> None:
-    service, deployer = create_target(), Deployer(cloud)
+def test_a_broken_push(cloud: Cloud, service: Service) -> None:
+    deployer = Deployer(cloud)
     with deployer.new(service.name) as executions:
         service.push("v2", "crash")
     story = story_of(cloud, executions[0]["executionArn"])
@@ -47,7 +45,7 @@ def test_a_broken_push(cloud: Cloud, create_target: Callable[..., Service], tmp_
     for row in story.rows:
         for bar in row.bars:
             assert 0 <= bar.start <= bar.end <= story.seconds
-    page = report.write(cloud, tmp_path / "report.html").read_text()
+    page = report.render([story], datetime.now(UTC))
     assert f"{service.name} in {service.cluster}" in page
     assert story.name in page
 

@@ -15,16 +15,14 @@ from tests.workflow.deployer import Deployer, elsewhere, request_for
 from tests.workflow.mailbox import Mailbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from local.cloud import Cloud
     from tests.workflow.conftest import Service
 
 CANARY = "canary-in-the-mine"
 
 
-def test_no_canary_is_found(cloud: Cloud, create_target: Callable[..., Service]) -> None:
-    service, deployer = create_target(), Deployer(cloud)
+def test_no_canary_is_found(cloud: Cloud, service: Service) -> None:
+    deployer = Deployer(cloud)
     events = Mailbox(cloud, "events-about-canaries")
     events.listen(cloud, "events-about-canaries", "ecs-deploy")
     cloud.client("ssm").put_parameter(Name=f"/{CANARY}", Value=CANARY, Type="SecureString")
