@@ -20,7 +20,7 @@ demo: setup ## a push becomes a deployment on this machine, without AWS
 
 # Files are shared out among processes: tests on the emulator mostly wait, so there are more of them than cores.
 test: check ## check, unit, infra and workflow, three test files at a time
-	pytest -n 3 --dist loadfile tests/workflow tests/unit tests/infra
+	pytest -n 3 --dist loadfile --no-loadscope-reorder tests/workflow tests/unit/test_interleavings.py tests/unit tests/infra
 
 check: setup ## lint, format, types, import rules
 	ruff check .

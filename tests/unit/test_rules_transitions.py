@@ -409,6 +409,14 @@ def test_intended(before: list[Intent], after: list[Intent]) -> None:
     assert transitions.intended(state(intents=tuple(before)), NEW) == state(intents=tuple(after))
 
 
+def test_a_call_that_is_sent_again_and_again_makes_nobody_elses_forgotten() -> None:
+    known = state(intents=tuple(NOTED[:2]))
+    sends = [NEW._replace(invocation=f"try {number}") for number in range(9)]
+    for each in sends:
+        known = transitions.intended(known, each)
+    assert known.intents == (*NOTED[:2], sends[0], sends[-2], sends[-1])
+
+
 def test_the_latest_intents_are_kept() -> None:
     known = state()
     for each in NOTED:

@@ -124,7 +124,10 @@ def _service_deployments(arns: list[str]) -> list[ServiceDeployment]:
         targets = [each["targetServiceRevision"]["arn"] for each in found]
         described = connect().describe_service_revisions(serviceRevisionArns=targets)["serviceRevisions"]
     revisions = {each["serviceRevisionArn"]: each["taskDefinition"] for each in described}
-    return [ServiceDeployment.described(each, revisions[target]) for each, target in zip(found, targets, strict=True)]
+    return [
+        ServiceDeployment.described(each, revisions.get(target, ""))
+        for each, target in zip(found, targets, strict=True)
+    ]
 
 
 def describe_tasks(cluster: str, service: str) -> tuple[Task, ...]:

@@ -139,10 +139,14 @@ def is_busy(state: State, invocation: str, now: datetime) -> datetime | None:
 
 
 def intended(state: State, intent: Intent) -> State:
-    """About to call UpdateService. Forgets the oldest call whose answer is known, where there are too many."""
+    """About to call UpdateService. Where there are too many, forgets a send of this very call, or what was answered.
+
+    A call that is refused for long is sent again and again: its first send and its last tell all that others need.
+    """
     others = list(state.intents)
     while len(others) >= LATEST_INTENTS:
-        others.remove(next((each for each in others if each.noted_at), others[0]))
+        sent = [each for each in others if each.is_same_call(intent) and not each.noted_at]
+        others.remove((*sent[1:], *(each for each in others if each.noted_at), others[0])[0])
     return state._replace(intents=(*others, intent))
 
 
