@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ecs_deploy.core.causes import Cause, cause_of, cause_of_exit
+from ecs_deploy.core.causes import Cause, cause_of, cause_of_exit, cause_of_line
 from ecs_deploy.core.formats import short
 from ecs_deploy.core.plan import Explanation
 from ecs_deploy.core.service import Container, Event, Task
@@ -18,10 +18,17 @@ _LONGEST_REASON = 600
 # A shorter value, such as "1" or "on", says nothing and stands in most texts.
 _SHORTEST_PRIVATE = 4
 _ARRIVED = {"RUNNING", "STOPPED"}
-# By SIGTERM and SIGKILL: so ends what is stopped with the task.
-_STOPPED_WITH_THE_TASK = {137, 143}
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
+_NOT_STOPPED = {"RUNNING", "DEACTIVATING", "STOPPING"}
+# By SIGINT, SIGQUIT, SIGKILL, SIGTERM, and on Windows by Ctrl+C: so ends what is stopped with the task.
+_STOPPED_WITH_THE_TASK = {130, 131, 137, 143, 3221225786}
+# What ECS says of tasks that are stopped for it.
+_UNHEALTHY, _LOST = "Task failed container health checks", "Your Spot Task was interrupted"
 
-_WHAT_HOLDS_THEM = "look at the deregistration delay of the load balancer, stopTimeout, and task protection"
+_OLD_TASKS = Cause(
+    "old tasks do not stop",
+    "Look at the deregistration delay of the target group, stopTimeout, and task protection.",
+)
 
 # Ids make equal messages differ; without them they can be counted.
 _IDS = re.compile(
@@ -29,8 +36,8 @@ _IDS = re.compile(
 )
 # Events that tell of trouble; the others say that tasks were started, stopped or registered.
 _TROUBLE = re.compile(
-    r"^\(service [^)]*\)(?: \([^)]*\))* (?:was unable|is unable|is unhealthy|failed|could not|cannot"
-    r"|deregistered .* due to)|^\(service [^)]*\) .*\bunhealthy in ",
+    r"\(?service [^\s,)]+(?:, [^)]*)?\)?(?: \([^)]*\))* (?:was unable|is unable|is unhealthy|failed|could not|cannot"
+    r"|operations are being throttled|Timed out waiting|deregistered .* due to)"
 )
 
 
@@ -43,7 +50,10 @@ class LogStream(NamedTuple):
 
 
 class Observed(NamedTuple):
-    """What could be read about a rollout. `lines` are the last ones of the log of the container that died."""
+    """What could be read about a rollout. `lines` are the last ones of the log of the container that died.
+
+    `deployment` is the one that started the tasks, where it is known.
+    """
 
     said: str
     tasks: tuple[Task, ...]
@@ -51,57 +61,96 @@ class Observed(NamedTuple):
     lines: tuple[str, ...] = ()
     unseen: str | None = None
     document: Mapping[str, Any] = {}
+    deployment: str = ""
+
+
+class _Told(NamedTuple):
+    """What is told of a task or by an event, and the cause that it shows."""
+
+    text: str
+    cause: Cause | None
 
 
 def diagnose(observed: Observed, revision: str, private: Iterable[str]) -> Explanation:
     """Explain the failure of `revision`; `private` are texts that must not be told, such as values of the environment.
 
-    The reasons are grouped, the most frequent and telling first, and at most 4,000 bytes together.
+    The reasons are grouped, those of the cause first, then the most frequent, and at most 4,000 bytes together.
     """
-    own = [task for task in observed.tasks if task.revision == revision]
-    failed = [task for task in own if task.has_failed]
-    # In a crash loop there is always a next one on its way.
-    on_their_way = [] if failed else [t for t in own if t.status not in _ARRIVED or t.health == "UNHEALTHY"]
-    troubles = [event.message for event in observed.events if _TROUBLE.match(event.message)]
-    stops = Counter(_stop(task, observed.document) for task in failed)
-    reasons = [*_counted(stops, "stopped"), *_counted(Counter(map(_stuck, on_their_way)), "running or on its way")]
-    reasons += _counted(Counter(map(_anonymous, troubles)), "event")
-    if not failed and not on_their_way:
-        left = Counter(short(each.revision) for each in observed.tasks if _does_not_go(each, revision))
-        reasons += [f"{count} tasks of {name} have not stopped yet: {_WHAT_HOLDS_THEM}" for name, count in left.items()]
-    reasons += [f"last line of the log: {line}" for line in observed.lines[-1:]]
+    told = _told(observed, revision)
+    cause = next((each.cause for each in told if each.cause), None)
+    reasons = [each.text for each in sorted(told, key=lambda each: cause is not None and each.cause != cause)]
     reasons += [text for text in (observed.unseen, observed.said) if text]
     redacted = [_redacted(reason, private)[:_LONGEST_REASON] for reason in reasons]
     kept = _within(redacted, MOST_REASON_BYTES)
-    cause = _cause(failed, troubles, observed)
     why = f"{cause.what} ({kept[0]}). {cause.step}" if cause else f"{kept[0].rstrip('.')}."
     return Explanation(why, kept)
 
 
-def _cause(failed: Sequence[Task], troubles: Iterable[str], observed: Observed) -> Cause | None:
-    """The likely cause: what ECS says of the tasks, what their containers ended with, what the service's events say."""
-    dead = [died(task, observed.document) for task in failed]
-    texts = [text for task in failed for text in (*(each.reason for each in task.containers), task.stopped_reason)]
-    known = [cause for text in texts if text and (cause := cause_of(text))]
-    exits = [cause_of_exit(each.exit_code) for each in dead if each and each.exit_code is not None]
-    events = [cause for text in troubles if (cause := cause_of(text))]
-    return next(iter((*known, *exits, *events)), None)
+def _told(observed: Observed, revision: str) -> list[_Told]:
+    """All that is told, the telling first: tasks that failed, then those on their way, events, and other tasks."""
+    own = own_tasks(observed, revision)
+    failed = [task for task in own if task.has_failed]
+    stops = _ranked("stopped", (_stop(task, observed.document) for task in failed))
+    events = [event.message for event in observed.events if _TROUBLE.match(event.message)]
+    troubles = _ranked("event", (_Told(_anonymous(text), cause_of(text)) for text in events))
+    lines = [_Told(f"last line of the log: {line}", cause_of_line(line)) for line in observed.lines[-1:]]
+    if failed:
+        # What the container runtime says of the end tells more than its exit code.
+        return sorted([*stops, *troubles, *lines], key=lambda each: not (each in lines and each.cause))
+    # In a crash loop there is always a next one on its way; where tasks fail, they tell nothing.
+    stuck = [task for task in own if task.status not in _ARRIVED or task.health == "UNHEALTHY"]
+    lost = [_Told(_anonymous(_why_stopped(task)), cause_of(_LOST)) for task in own if task.has_lost_capacity]
+    runs = any(task.status == "RUNNING" for task in own)
+    old = [task for task in observed.tasks if task not in own and task.status in _NOT_STOPPED]
+    others = _ranked("lost", lost) + (_left(old) if runs and not stuck else [])
+    return [*_ranked("running or on its way", map(_stuck, stuck)), *troubles, *others, *lines]
 
 
-def died(task: Task, document: Mapping[str, Any]) -> Container | None:
-    """The container that made a task fail, of its own: not one that was stopped with the task.
+def own_tasks(observed: Observed, revision: str) -> list[Task]:
+    """The tasks of the deployment: an earlier one may have had the same revision, and failed for another cause."""
+    own = [task for task in observed.tasks if observed.deployment and task.started_by == observed.deployment]
+    return own or [task for task in observed.tasks if task.revision == revision]
 
-    ECS tells no order. So one with a reason comes first, then one that failed, then an essential one that ended.
-    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Container.html
+
+def _ranked(what: str, found: Iterable[_Told]) -> list[_Told]:
+    """Equal ones counted: those of the most frequent cause first, and of these the most frequent."""
+    counts = Counter(found)
+    votes: Counter[Cause | None] = Counter()
+    for each, count in counts.items():
+        votes[each.cause] += count
+    ranked = sorted(counts, key=lambda each: (-votes[each.cause], -counts[each]))
+    return [_Told(f"{counts[each]} x {what}: {each.text}", each.cause) for each in ranked]
+
+
+def culprits(task: Task, document: Mapping[str, Any]) -> tuple[Container, ...]:
+    """The containers that made a task fail, of their own: several where nothing tells which of them ended first.
+
+    ECS tells no order. So first comes what an essential container says: a reason with a cause, a code of failure, an
+    end with 0, and if it is the only one a code of being stopped, for only its end stops the task. Then comes what the
+    others say, such as one that an essential one waits for. Of two that failed, one that the other depends on is first.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html (essential, dependsOn)
     """
-    essential = {each["name"] for each in document.get("containerDefinitions", ()) if each.get("essential", True)}
-    own = [each for each in task.containers if each.exit_code not in {None, *_STOPPED_WITH_THE_TASK}]
-    by_reason = [each for each in task.containers if each.reason]
-    failed = [each for each in own if each.exit_code]
-    needed = [each for each in own if each.name in essential or not essential]
-    killed = [each for each in task.containers if each.exit_code in _STOPPED_WITH_THE_TASK]
-    alone = killed if len(task.containers) == 1 else []
-    return next(iter((*by_reason, *[each for each in failed if each in needed], *failed, *needed, *alone)), None)
+    if task.failed_health_checks:
+        return tuple(each for each in task.containers if each.health == "UNHEALTHY")
+    by_name = {each["name"]: each for each in document.get("containerDefinitions", ())}
+    essential = [each for each in task.containers if by_name.get(each.name, {}).get("essential", True)]
+    for some in (essential, [each for each in task.containers if each not in essential]):
+        killed = [each for each in some if each.exit_code in _STOPPED_WITH_THE_TASK and not each.reason]
+        own = [each for each in some if each.exit_code not in {None, *_STOPPED_WITH_THE_TASK}]
+        failed = [each for each in own if each.exit_code]
+        names = {each.name for each in failed}
+        first = [each for each in failed if not names & _waits_for(each.name, by_name)]
+        told = [each for each in some if each.reason and cause_of(each.reason)]
+        alone = killed if some is essential and len(some) == 1 else []
+        if found := told or first or own or alone:
+            return tuple(found)
+    return tuple(each for each in task.containers if each.reason)
+
+
+def _waits_for(name: str, by_name: Mapping[str, Any]) -> set[str]:
+    """The containers that one depends on, directly or not."""
+    direct = {each["containerName"] for each in by_name.get(name, {}).get("dependsOn") or ()}
+    return direct.union(*(_waits_for(each, by_name) for each in direct))
 
 
 def log_stream(document: Mapping[str, Any], task: Task) -> LogStream | None:
@@ -109,8 +158,9 @@ def log_stream(document: Mapping[str, Any], task: Task) -> LogStream | None:
 
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/specify-log-config.html
     """
-    dead = died(task, document)
-    name = dead.name if dead else None
+    # A load balancer checks the task; where it has one container, that is meant.
+    checked = task.containers if task.failed_health_checks and len(task.containers) == 1 else ()
+    name = next((each.name for each in (*culprits(task, document), *checked)), None)
     container: Mapping[str, Any] = next((each for each in document["containerDefinitions"] if each["name"] == name), {})
     configuration = container.get("logConfiguration") or {}
     options = configuration.get("options") or {}
@@ -127,33 +177,45 @@ def private_values(document: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(pair["value"] for pair in variables if pair.get("value"))
 
 
-def _stop(task: Task, document: Mapping[str, Any]) -> str:
-    dead = died(task, document)
-    exits = ""
-    if dead:
-        ended = f" ended with exit code {dead.exit_code}" if dead.exit_code is not None else ""
-        exits = f"; container {dead.name}{ended}" + (f" ({dead.reason})" if dead.reason else "")
+def _stop(task: Task, document: Mapping[str, Any]) -> _Told:
+    """What is told of a task that stopped. What its containers say is more exact than what the task says."""
+    blamed = culprits(task, document)
+    if task.failed_health_checks:
+        text = "".join(f"; container {each.name} is unhealthy" for each in blamed)
+        return _Told(_anonymous(_why_stopped(task) + text), cause_of(task.stopped_reason or ""))
+    reasons = [text for text in (*(each.reason for each in blamed), task.stopped_reason) if text]
+    known = filter(None, map(cause_of, reasons))
+    exits = [cause_of_exit(each.exit_code) for each in blamed if each.exit_code is not None]
+    told = blamed or [each for each in task.containers if each.exit_code is not None]
+    text = "".join(f"; container {each.name}{_end(each)}" for each in told)
+    return _Told(_anonymous(_why_stopped(task) + text), next(iter((*known, *exits)), None))
+
+
+def _end(container: Container) -> str:
+    ended = f" ended with exit code {container.exit_code}" if container.exit_code is not None else ""
+    return ended + (f" ({container.reason})" if container.reason else "")
+
+
+def _why_stopped(task: Task) -> str:
     told = _anonymous(task.stopped_reason or task.stop_code or "no reason given")
-    code = f"{task.stop_code}: " if task.stop_code and task.stop_code not in told else ""
-    return _anonymous(f"{code}{told}{exits}")
+    return f"{task.stop_code}: {told}" if task.stop_code and task.stop_code not in told else told
 
 
-def _stuck(task: Task) -> str:
-    return f"the task is {task.status}" + (
-        " and unhealthy" if task.health == "UNHEALTHY" else " and does not get further"
-    )
+def _stuck(task: Task) -> _Told:
+    if task.health == "UNHEALTHY":
+        return _Told(f"the task is {task.status} and unhealthy", cause_of(_UNHEALTHY))
+    return _Told(f"the task is {task.status} and does not get further", None)
 
 
-def _does_not_go(task: Task, revision: str) -> bool:
-    return task.revision != revision and task.status != "STOPPED"
+def _left(old: Sequence[Task]) -> list[_Told]:
+    names = Counter(short(task.revision) for task in old)
+    what = "deregistration delay, stopTimeout or task protection"
+    texts = (f"{count} old task{'s' * (count > 1)} ({name}) have not stopped: {what}" for name, count in names.items())
+    return [_Told(text, _OLD_TASKS) for text in texts]
 
 
 def _anonymous(text: str) -> str:
     return _IDS.sub("…", text).strip()
-
-
-def _counted(texts: Counter[str], what: str) -> list[str]:
-    return [f"{count} x {what}: {text}" for text, count in texts.most_common()]
 
 
 def _redacted(text: str, private: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """A service, its deployments and its tasks, as ECS describes them."""
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Self
@@ -51,11 +52,24 @@ class Event(NamedTuple):
 
 
 class Container(NamedTuple):
-    """A container of a task; the exit code is absent where it never ran or still runs."""
+    """A container of a task; the exit code is absent where it never ran or still runs.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Container.html
+    """
 
     name: str
     exit_code: int | None
     reason: str | None
+    health: str = "UNKNOWN"
+
+    @classmethod
+    def described(cls, document: Mapping[str, Any]) -> Self:
+        return cls(
+            name=document["name"],
+            exit_code=document.get("exitCode"),
+            reason=document.get("reason"),
+            health=document.get("healthStatus", "UNKNOWN"),
+        )
 
 
 class Task(NamedTuple):
@@ -89,23 +103,38 @@ class Task(NamedTuple):
             stop_code=document.get("stopCode"),
             stopped_reason=document.get("stoppedReason"),
             started_by=document.get("startedBy", ""),
-            containers=tuple(
-                Container(each["name"], each.get("exitCode"), each.get("reason")) for each in document["containers"]
-            ),
+            containers=tuple(Container.described(each) for each in document["containers"]),
         )
 
     @property
     def has_failed(self) -> bool:
         """Whether its end is a failure of what it runs: not what the scheduler, a person or lost capacity has stopped.
 
-        Of a failed health check, the reason alone tells: aws/containers-roadmap#612.
         https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html (stopCode)
         """
-        if self.status != "STOPPED":
-            return False
-        if self.stop_code == "ServiceSchedulerInitiated":
-            return (self.stopped_reason or "").startswith(("Task failed ELB health", "Task failed container health"))
-        return self.stop_code in {None, "EssentialContainerExited", "TaskFailedToStart"}
+        ends_by_itself = self.stop_code in {None, "EssentialContainerExited", "TaskFailedToStart"}
+        by_others = (self.stopped_reason or "").startswith(_BY_OTHERS)
+        return self.status == "STOPPED" and (self.failed_health_checks or (ends_by_itself and not by_others))
+
+    @property
+    def failed_health_checks(self) -> bool:
+        """Whether ECS stops it since it fails its health checks; the reason alone tells: aws/containers-roadmap#612."""
+        told = _HEALTH_CHECKS.match(self.stopped_reason or "") is not None
+        return told and self.stop_code == "ServiceSchedulerInitiated"
+
+    @property
+    def has_lost_capacity(self) -> bool:
+        """Whether what it ran on was taken away."""
+        codes = {"SpotInterruption", "TerminationNotice", "InfrastructureHealth"}
+        return self.stop_code in codes or (self.stopped_reason or "").startswith(_LOST_CAPACITY)
+
+
+# A task whose instance goes, or that a person stops, need not have a stop code of its own.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+_LOST_CAPACITY = ("Host EC2 ", "Your Spot Task was interrupted", "Container instance deregistration")
+_BY_OTHERS = (*_LOST_CAPACITY, "Task stopped by ", "Scaling activity initiated by ")
+# By a load balancer, a container, or what else comes to check: "Task failed ELB health checks in (target-group …)".
+_HEALTH_CHECKS = re.compile(r"Task failed (?:\S+ ){0,3}health check")
 
 
 class Service(NamedTuple):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ecs_deploy.aws import ecs, logs
-from ecs_deploy.core.diagnosis import Observed, diagnose, log_stream, private_values
+from ecs_deploy.core.diagnosis import Observed, diagnose, log_stream, own_tasks, private_values
 from ecs_deploy.core.errors import AwsUnavailable, DeployError
 from ecs_deploy.core.plan import Explanation, Rollout
 from ecs_deploy.core.service import Service, Task
@@ -18,18 +18,24 @@ def explain(rollout: Rollout, service: Service, said: str) -> Explanation:
     events = tuple(
         event for event in service.events if rollout.updated_at and event.at >= rollout.updated_at - CLOCKS_DIFFER
     )
+    observed = Observed(said, (), events)
+    private: tuple[str, ...] = ()
+    # Where ECS shifts traffic, what started the tasks is not the deployment that is followed.
+    deployment = rollout.deployment if service.is_rolling else ""
     try:
-        tasks = ecs.describe_tasks(service.cluster, service.name)
         document = ecs.describe_task_definition(target).document
+        private = private_values(document)
+        tasks = ecs.describe_tasks(service.cluster, service.name)
     except (DeployError, AwsUnavailable) as error:
-        return diagnose(Observed(said, (), events, unseen=f"the tasks could not be read: {error}"), target, ())
-    lines, unseen = _last_lines(document, [task for task in tasks if task.revision == target])
-    return diagnose(Observed(said, tasks, events, lines, unseen, document), target, private_values(document))
+        return diagnose(observed._replace(unseen=f"the tasks could not be read: {error}"), target, private)
+    observed = observed._replace(tasks=tasks, document=document, deployment=deployment)
+    lines, unseen = _last_lines(document, own_tasks(observed, target))
+    return diagnose(observed._replace(lines=lines, unseen=unseen), target, private)
 
 
 def _last_lines(document: dict[str, Any], tasks: list[Task]) -> tuple[tuple[str, ...], str | None]:
-    """The last log lines of the container that died last, or why they cannot be seen."""
-    ended = sorted((task for task in tasks if task.stopped_at), key=lambda task: str(task.stopped_at), reverse=True)
+    """The last log lines of the container that failed last, or why they cannot be seen."""
+    ended = sorted((task for task in tasks if task.has_failed), key=lambda task: str(task.stopped_at), reverse=True)
     stream = next((found for task in ended if (found := log_stream(document, task))), None)
     if stream is None:
         return (), None
