@@ -7,7 +7,7 @@ import pytest
 
 from ecs_deploy.core.task_definition import is_same
 from tests.support.clock import Clock
-from tests.support.doorman import NEW_IMAGE, NEWER_IMAGE, OLD_IMAGE, REQUEST, SERVICE, add_doorman, images
+from tests.support.doorman import NEW_IMAGE, NEWER_IMAGE, OLD_IMAGE, REQUEST, SERVICE, add_doorman, add_theirs, images
 from tests.support.ecs_model import CRASHES, HANGS, EcsModel
 from tests.support.workflow import execute
 
@@ -66,6 +66,28 @@ def is_back(model: EcsModel, revision: str) -> bool:
     service = model.services["production1", "doorman-service"]
     runs = model.revision(service.primary.revision).document
     return runs["status"] == "ACTIVE" and is_same(runs, model.revision(revision).document)
+
+
+@pytest.mark.parametrize("seconds", [0, 8, 45])
+@pytest.mark.parametrize("strategy", ["ROLLING", "BLUE_GREEN"])
+def test_a_call_of_ones_own_that_is_still_shown_is_nobody_elses(
+    model: EcsModel, clock: Clock, seconds: int, strategy: str
+) -> None:
+    """A person changes the service in the moment of the update, so it is updated twice, and reads show the first."""
+    service = add_doorman(model, strategy=strategy)
+    model.stale_seconds = seconds
+    calls: list[str] = []
+
+    def change(action: str, _body: dict[str, Any]) -> None:
+        calls.append(action)
+        if calls.count("UpdateService") == 1 and action == "UpdateService":
+            model.start_deployment(service, add_theirs(model))
+            clock.advance(0.01)
+
+    model.before_call = change
+    end = execute(REQUEST, clock)
+    assert (end.output or {})["outcome"] == "DEPLOYED"
+    assert images(model, service.primary.revision)[0] == NEW_IMAGE
 
 
 @pytest.mark.parametrize("status", ["INACTIVE", "DELETE_IN_PROGRESS"])

@@ -6,6 +6,7 @@ the service is left to whoever comes next.
 """
 
 import itertools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -51,7 +52,7 @@ people = st.lists(st.tuples(st.floats(0, LONGEST), st.sampled_from([scale, updat
 
 
 @settings(
-    max_examples=250,
+    max_examples=int(os.environ.get("EXAMPLES", "250")),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

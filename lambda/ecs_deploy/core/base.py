@@ -57,6 +57,11 @@ def _may_have_made(intent: Intent, revision: str, deployment: Deployment) -> boo
     return intent.revision == revision and not intent.noted_at and made_at - intent.at < MAY_LAND_LATE
 
 
+def own_revisions(state: State, execution: str) -> set[str]:
+    """The revisions that an execution has called UpdateService for."""
+    return {intent.revision for intent in state.intents if intent.execution == execution}
+
+
 def late_revisions(state: State, target: str, now: datetime) -> set[str]:
     """The revisions of calls for others than `target` that ECS may apply late: nobody has seen their answers."""
     return {
@@ -90,7 +95,7 @@ def displaced_by(service: Service, call: Intent, state: State, now: datetime, *,
     """
     if not service.is_rolling:
         return None
-    own = {intent.revision for intent in state.intents if intent.execution == call.execution}
+    own = own_revisions(state, call.execution)
     known = {call.revision, call.base.revision, *own, *late_revisions(state, call.revision, now)}
     for each in sorted(service.deployments, key=lambda each: str(each.created_at), reverse=True):
         if each.status == "PRIMARY" or each.revision in known:

@@ -49,7 +49,7 @@ class Verdict(NamedTuple):
 class Followed(NamedTuple):
     """The deployment to judge: its id, the revision that it brings in, when it was made and how long ago.
 
-    `replaced` are the revisions that ECS may return to from it; `late` those of other calls of the deployer. `overdue`
+    `replaced` are the revisions that ECS may return to from it; `late` those of other calls of the deployer, this execution's earlier ones included. `overdue`
     says that its time has passed, `is_replaced_shown` that what it takes the place of is still PRIMARY.
     """
 

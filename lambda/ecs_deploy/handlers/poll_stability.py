@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ecs_deploy.aws import dynamodb, ecs
 from ecs_deploy.core import crash_loop, follow, verdict
-from ecs_deploy.core.base import is_since, late_revisions
+from ecs_deploy.core.base import is_since, late_revisions, own_revisions
 from ecs_deploy.core.decision import Decision
 from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
 from ecs_deploy.core.plan import Explanation, Plan, Rollout
@@ -61,7 +61,8 @@ def _read(plan: Plan, rollout: Rollout, state: State) -> tuple[Service | None, R
     rollout = rollout.seen(now, is_paused=False)
     overdue = now >= rollout.deadline(plan.timeout)
     age = now - (rollout.changed_at or rollout.since)
-    late = late_revisions(state, rollout.target, now)
+    own = {plan.revision, *own_revisions(state, plan.execution)}
+    late = (own | late_revisions(state, rollout.target, now)) - {rollout.target}
     if not service.is_rolling:
         judged = (
             verdict.judge_shift(service, shift, overdue=overdue)
@@ -79,7 +80,7 @@ def _read(plan: Plan, rollout: Rollout, state: State) -> tuple[Service | None, R
             overdue=overdue,
             replaced={plan.base.revision, plan.replaced} if rollout.phase is Phase.DEPLOYING else set(),
             is_replaced_shown=not is_since(service.primary, plan.base),
-            late=late | ({plan.revision} - {rollout.target}),
+            late=late,
         )
         judged = verdict.judge(service, followed)
     if judged.finding is Finding.IN_PROGRESS and (why := _crash_loop(service, rollout, now)):
