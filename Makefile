@@ -37,8 +37,8 @@ quick: setup ## the tables of the rules, in seconds
 mutants: setup ## break the rules in each place and see whether their tables notice; takes minutes
 	python -m tests.mutants
 
-explore: setup ## more schedules of racing executions than the unit tests go through; takes half an hour
-	SWITCHES=1 SAMPLES=40 pytest tests/unit/test_interleavings.py
+explore: setup ## more schedules and timelines than `make test` goes through; SWITCHES=1 takes half an hour and 20 GB
+	SAMPLES=40 EXAMPLES=1000 pytest -n 2 tests/unit/test_interleavings.py tests/unit/test_timelines.py
 
 infra: setup ## the stack: template, permissions, rules, workflow definition
 	pytest tests/infra
