@@ -61,7 +61,8 @@ def acknowledge(
     )
     for cluster in {target.cluster for target in targets}:
         for name in (DEPLOYMENTS, REVISIONS):
-            _wildcard(poll, f"{ecs}:{name.format(cluster)}", "Each deployment makes an id of its own. Only read.")
+            reason = "Each deployment makes an id of its own. The service, which is named, has to be allowed too."
+            _wildcard(poll, f"{ecs}:{name.format(cluster)}", reason)
     named = Stack.of(workflow).resolve(workflow.machine.state_machine_name)["Fn::GetAtt"][0]
     _wildcard(
         dispatch.dispatcher,

@@ -34,6 +34,9 @@ ANY_ROLE = "role/*"
 ANY_REVISION = "task-definition/*"
 # Each deployment makes ids of its own.
 DEPLOYMENTS, REVISIONS = "service-deployment/{}/*", "service-revision/{}/*"
+# These need the service, too: "Permissions required for viewing service deployments" in the reference.
+_OF_DEPLOYMENTS, _OF_REVISIONS = "ecs:DescribeServiceDeployments", "ecs:DescribeServiceRevisions"
+_STOP = "ecs:StopServiceDeployment"
 GREATEST_NUMBER_OF_DOCUMENTS = 11
 _DOCUMENT = 5_800
 _PASS_ROLE = ("iam:PassRole",)
@@ -94,7 +97,9 @@ def _of_register(targets: Sequence[Target], table: str) -> Documents:
         ],
         [
             Grant(_PASS_ROLE, _roles(targets), passed_to=_TO_TASKS),
-            Grant(("ecr:DescribeImages",), _repositories(targets)),
+            Grant(("ecr:BatchGetImage", "ecr:DescribeImages", "ecr:GetLifecyclePolicy"), _repositories(targets)),
+            Grant(("ecr:PutImage",), _repositories(each for each in targets if each.retain)),
+            _of_tasks(targets),
             Grant(("ecs:DescribeServices",), _services(targets)),
         ],
     )
@@ -112,8 +117,7 @@ def _of_update(targets: Sequence[Target], table: str) -> Documents:
 
 
 def _of_poll(targets: Sequence[Target], table: str) -> Documents:
-    clusters = _unique(target.cluster for target in targets)
-    of_deployments, of_revisions = "ecs:DescribeServiceDeployments", "ecs:DescribeServiceRevisions"
+    clusters = _clusters(targets)
     return _documents(
         [
             _of_any("ecs:DescribeTaskDefinition", "ecs:DeregisterTaskDefinition"),
@@ -124,14 +128,12 @@ def _of_poll(targets: Sequence[Target], table: str) -> Documents:
             _of_table(table, "GetItem", "PutItem"),
         ],
         [
+            _of_tasks(targets),
+            Grant((_OF_DEPLOYMENTS, _STOP), tuple(map(DEPLOYMENTS.format, clusters))),
+            Grant((_OF_REVISIONS,), tuple(map(REVISIONS.format, clusters))),
             Grant(
-                ("ecs:ListTasks", "ecs:DescribeTasks"), tuple(f"cluster/{each}" for each in clusters), by_cluster=True
-            ),
-            # Both need the service, too: "Permissions required for viewing service deployments" in the reference.
-            Grant((of_deployments,), tuple(map(DEPLOYMENTS.format, clusters))),
-            Grant((of_revisions,), tuple(map(REVISIONS.format, clusters))),
-            Grant(
-                ("ecs:DescribeServices", "ecs:ListServiceDeployments", of_deployments, of_revisions), _services(targets)
+                ("ecs:DescribeServices", "ecs:ListServiceDeployments", _OF_DEPLOYMENTS, _OF_REVISIONS, _STOP),
+                _services(targets),
             ),
         ],
     )
@@ -161,6 +163,15 @@ def of_parameters(targets: Sequence[Target]) -> Documents:
 def of_workflow(targets: Sequence[Target]) -> Documents:
     """The documents of the state machine to describe a service that a broken function has left."""
     return _documents([], [Grant(("ecs:DescribeServices",), _services(targets))])
+
+
+def _of_tasks(targets: Sequence[Target]) -> Grant:
+    clusters = tuple(f"cluster/{each}" for each in _clusters(targets))
+    return Grant(("ecs:ListTasks", "ecs:DescribeTasks"), clusters, by_cluster=True)
+
+
+def _clusters(targets: Iterable[Target]) -> tuple[str, ...]:
+    return _unique(target.cluster for target in targets)
 
 
 def _services(targets: Iterable[Target]) -> tuple[str, ...]:

@@ -47,6 +47,9 @@ _MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 class Target:
     """One entry of `targets`. Without a `repository` no push starts it; `timeout` is in seconds.
 
+    With `pin`, a new revision has the image's digest; with `requireRollback`, nothing is deployed that could not be
+    returned from; with `retain`, the image to return to is kept in ECR by a tag.
+
     `reconcile` is the minutes from one search for what was missed to the next; None for none. `roles` are the names,
     with their paths, of the roles that its task definition may carry; None for any role of the account. `parameter` is
     the name of the one in Systems Manager to which the image is written that the service runs.
@@ -59,6 +62,9 @@ class Target:
     timeout: int = DEFAULT_TIMEOUT
     rollback: bool = True
     container: str | None = None
+    pin: bool = True
+    requireRollback: bool = False  # noqa: N815 - the key of cdk.json, and of a request
+    retain: bool = False
     reconcile: int | None = None
     roles: tuple[str, ...] | None = None
     parameter: str | None = None
@@ -92,9 +98,13 @@ def parse(value: object) -> tuple[Target, ...]:
 
 def as_json(targets: Sequence[Target]) -> str:
     """The targets as the dispatcher reads them, which has no use for roles and parameters."""
-    keys = ("cluster", "service", "repository", "tags", "timeout", "rollback", "container")
+    keys = ("cluster", "service", "repository", "tags", "timeout", "rollback", "container", "pin", "retain")
+    renamed = {"require_rollback": "requireRollback", "reconcile_minutes": "reconcile"}
     return json.dumps(
-        [{key: getattr(each, key) for key in keys} | {"reconcile_minutes": each.reconcile} for each in targets]
+        [
+            {key: getattr(each, name) for key, name in (dict(zip(keys, keys, strict=True)) | renamed).items()}
+            for each in targets
+        ]
     )
 
 
@@ -123,7 +133,7 @@ def _problems(entry: object) -> list[str]:
             problems.append(f".{key}: is not a key of a target; the keys are {', '.join(_RULES)}.")
         elif said := _RULES[key](value):
             problems.append(f".{key}: {said}, but is {value!r}.")
-    meaningless = ["tags"] if "tags" in entry else []
+    meaningless = [key for key in ("tags", "pin", "requireRollback", "retain") if key in entry]
     meaningless += ["reconcile"] if entry.get("reconcile") is not None else []
     if "parameter" in entry and not entry.keys() & {"repository", "container"}:
         problems.append(".parameter: needs repository or container, which says whose image to write.")
@@ -155,7 +165,7 @@ def _timeout(value: object) -> str | None:
     return None if valid else f"must be a whole number of seconds from {SHORTEST_TIMEOUT} to {LONGEST_TIMEOUT}"
 
 
-def _rollback(value: object) -> str | None:
+def _flag(value: object) -> str | None:
     return None if isinstance(value, bool) else "must be true or false"
 
 
@@ -199,8 +209,11 @@ _RULES: dict[str, Callable[[object], str | None]] = {
     "cluster": _ecs_name,
     "service": _ecs_name,
     "timeout": _timeout,
-    "rollback": _rollback,
+    "rollback": _flag,
     "container": _ecs_name,
+    "pin": _flag,
+    "requireRollback": _flag,
+    "retain": _flag,
     "reconcile": _reconcile,
     "roles": _roles,
     "parameter": _parameter,

@@ -1,4 +1,7 @@
-"""The main job on this machine: a push becomes a deployment, a broken push is undone, a wrong request is refused."""
+"""The main job on this machine: a push becomes a deployment, a broken push is undone, a wrong request is refused.
+
+Both pushes have the tag `latest`, so the return shows that what ran comes back, and not what the tag means by then.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 CLUSTER, SERVICE, REPOSITORY = "production1", "doorman-service", "doorman"
-# Pushes of 1.1.* are deployed; 1.0.0, which the service starts with, is none of them.
-TARGET = {"repository": REPOSITORY, "tags": ["1.1.*"], "cluster": CLUSTER, "service": SERVICE, "timeout": 120}
+# Pushes of latest are deployed; 1.0.0, which the service starts with, is none of them.
+TARGET = {"repository": REPOSITORY, "tags": ["latest"], "cluster": CLUSTER, "service": SERVICE, "timeout": 120}
 LONGEST_SECONDS = 180.0
 POLL_SECONDS = 0.5
 
@@ -80,14 +83,15 @@ class Demo:
 
     def run(self) -> None:
         self.create_service()
-        self.headline(f"A push: {REPOSITORY}:1.1.0")
-        images.push(self.ecr, REPOSITORY, "1.1.0")
+        self.headline(f"A push: {REPOSITORY}:latest")
+        good = images.push(self.ecr, REPOSITORY, "latest")
         self.expect(self.follow(), "DEPLOYED")
-        self.headline(f"A broken push: {REPOSITORY}:1.1.1, which crashes when it is started")
-        images.push(self.ecr, REPOSITORY, "1.1.1", "crash")
+        self.headline(f"A broken push: {REPOSITORY}:latest again, which crashes when it is started")
+        images.push(self.ecr, REPOSITORY, "latest", "crash")
         self.expect(self.follow(), "DeploymentFailed")
+        self.expect_running(good.digest)
         self.headline("A wrong request: a service that is not there, a timeout that is no number")
-        wrong = {"cluster": CLUSTER, "service": "no such service", "image": f"{REPOSITORY}:1.1.0", "timeout": "ten"}
+        wrong = {"cluster": CLUSTER, "service": "no such service", "image": f"{REPOSITORY}:latest", "timeout": "ten"}
         console.print(f"start-execution --input '{json.dumps(wrong)}'")
         self.states.start_execution(stateMachineArn=self.cloud.state_machine, input=json.dumps(wrong))
         self.expect(self.follow(), "InvalidRequest")
@@ -155,6 +159,15 @@ class Demo:
         console.print_json(data=document)
         if got != wanted:
             raise DemoError(f"{wanted} was to be expected, not {got}")
+
+    def expect_running(self, digest: str) -> None:
+        """Print which digest all running tasks report; raises `DemoError` where it is another one."""
+        tasks = self.ecs.list_tasks(cluster=CLUSTER, serviceName=SERVICE)["taskArns"]
+        described = self.ecs.describe_tasks(cluster=CLUSTER, tasks=tasks)["tasks"]
+        found = {each["containers"][0].get("imageDigest", "no digest") for each in described}
+        console.print(f"The tasks run [bold]{', '.join(sorted(found))}[/], which was pushed first.")
+        if found != {digest}:
+            raise DemoError(f"{digest} was to be expected, which was pushed first")
 
     def executions(self) -> set[str]:
         listed = self.states.list_executions(stateMachineArn=self.cloud.state_machine)["executions"]

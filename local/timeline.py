@@ -77,7 +77,7 @@ def story(execution: dict[str, Any], history: Sequence[dict[str, Any]], tasks: I
         message=str(cause.get("message", "")),
         reasons=tuple(cause.get("reasons", ())),
         before=short(outcome.get("replaced") or cause.get("replaced")),
-        after=_after(outcome, cause),
+        after=_after(outcome, cause, next((bar.text for bar in steps if bar.kind == "return"), "")),
         seconds=length,
         rows=tuple(row for row in rows if row.bars),
         origin="push" if pushed else "start",
@@ -97,13 +97,15 @@ def _pushed_at(request: dict[str, Any]) -> datetime | None:
         return None
 
 
-def _after(outcome: dict[str, Any], cause: dict[str, Any]) -> str:
-    """The revision that the service was left with, as far as the end says."""
+def _after(outcome: dict[str, Any], cause: dict[str, Any], returned: str) -> str:
+    """The revision that the service was left with, as far as the end says, or the return if there was one."""
     if outcome:
         return short(outcome.get("revision")) if outcome["outcome"] == "DEPLOYED" else ""
     if cause.get("revision") and cause.get("rolledBack") is None:
         return "not known"
-    return short(cause.get("replaced") if cause.get("rolledBack") else cause.get("revision"))
+    if cause.get("rolledBack"):
+        return short(returned or cause.get("replaced"))
+    return short(cause.get("revision"))
 
 
 def _labels(bars: Iterable[Bar]) -> list[str]:

@@ -13,13 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 from ecs_deploy.handlers import runtime
 from tests.support.clock import Clock
 from tests.support.contention import CALL_SECONDS, START_SECONDS, Contention, Execution, push_event
-from tests.support.ecs_model import REGISTRY, Behaviour, EcsModel, Service
+from tests.support.ecs_model import REGISTRY, Behaviour, EcsModel, Service, digest_of
 from tests.support.quotas import (
     CATEGORIES,
     CONCURRENCY,
@@ -61,7 +60,7 @@ class Push:
 
     @property
     def digest(self) -> str:
-        return f"sha256:{sha256(self.image.encode()).hexdigest()}"
+        return digest_of(self.image.rpartition(":")[2])
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,7 @@ class Calls(NamedTuple):
     to_table: int
 
 
-MOST_CALLS = Calls(to_ecs=6, to_table=12)
+MOST_CALLS = Calls(to_ecs=9, to_table=12)
 
 
 def count_calls() -> Calls:

@@ -21,7 +21,10 @@ def assert_undone(service: RealService, execution: dict[str, Any], replaced: str
     assert execution["status"] == "FAILED"
     assert execution["cause"]["rolledBack"] is True
     assert execution["cause"]["replaced"] == replaced
-    assert service.primary()["taskDefinition"] == replaced
+    # What ran comes back by its digest, in a revision of its own.
+    runs = service.ecs.describe_task_definition(taskDefinition=service.primary()["taskDefinition"])["taskDefinition"]
+    assert "@sha256:" in runs["containerDefinitions"][0]["image"]
+    assert runs["taskDefinitionArn"] not in {replaced, execution["cause"]["revision"]}
     eventually(lambda: service.running() == [image, image])
 
 

@@ -116,6 +116,9 @@ def test_it_holds_what_the_dispatcher_reads(built: Path) -> None:
             "timeout": 600,
             "rollback": True,
             "container": "web",
+            "pin": True,
+            "require_rollback": False,
+            "retain": False,
             "reconcile_minutes": 60,
         },
         {
@@ -126,6 +129,9 @@ def test_it_holds_what_the_dispatcher_reads(built: Path) -> None:
             "timeout": 60,
             "rollback": False,
             "container": None,
+            "pin": True,
+            "require_rollback": False,
+            "retain": False,
             "reconcile_minutes": None,
         },
     ]

@@ -60,6 +60,23 @@ def table(*actions: str) -> Statement:
     return (tuple(f"dynamodb:{action}" for action in actions), ("{Table.Arn}",), None)
 
 
+ECR_READS = ("ecr:BatchGetImage", "ecr:DescribeImages", "ecr:GetLifecyclePolicy")
+TASKS = (
+    ("ecs:ListTasks", "ecs:DescribeTasks"),
+    ("*",),
+    json.dumps({"ArnEquals": {"ecs:cluster": [f"{ECS}:cluster/production1"]}}),
+)
+
+
+def test_only_a_target_that_retains_images_lets_them_be_tagged() -> None:
+    doorman: dict[str, Any] = {"repository": "doorman", "cluster": "production1", "service": "doorman"}
+    gate: dict[str, Any] = {"repository": "gate", "cluster": "production1", "service": "gate", "retain": True}
+    grants = role(synthesize([doorman, gate]), "RegisterTaskDefinitionRole")
+    assert [each for each in grants if "ecr:PutImage" in each[0]] == [
+        (("ecr:PutImage",), (f"{ECR}:repository/gate",), None)
+    ]
+
+
 def test_register(template: dict[str, Any]) -> None:
     assert role(template, "RegisterTaskDefinitionRole") == [
         (("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition"), ("*",), None),
@@ -71,7 +88,8 @@ def test_register(template: dict[str, Any]) -> None:
         ),
         table("GetItem", "PutItem", "Query"),
         PASS_ANY,
-        (("ecr:DescribeImages",), (f"{ECR}:repository/doorman",), None),
+        (ECR_READS, (f"{ECR}:repository/doorman",), None),
+        TASKS,
         (("ecs:DescribeServices",), (DOORMAN,), None),
         logs("RegisterTaskDefinition"),
         XRAY,
@@ -93,12 +111,12 @@ def test_poll(template: dict[str, Any]) -> None:
         (("ecs:DescribeTaskDefinition", "ecs:DeregisterTaskDefinition"), ("*",), None),
         (("logs:GetLogEvents",), ("arn:aws:logs:*:123456789012:log-group:*:log-stream:*",), None),
         table("GetItem", "PutItem"),
+        TASKS,
         (
-            ("ecs:ListTasks", "ecs:DescribeTasks"),
-            ("*",),
-            json.dumps({"ArnEquals": {"ecs:cluster": [f"{ECS}:cluster/production1"]}}),
+            ("ecs:DescribeServiceDeployments", "ecs:StopServiceDeployment"),
+            (f"{ECS}:service-deployment/production1/*",),
+            None,
         ),
-        (("ecs:DescribeServiceDeployments",), (f"{ECS}:service-deployment/production1/*",), None),
         (("ecs:DescribeServiceRevisions",), (f"{ECS}:service-revision/production1/*",), None),
         (
             (
@@ -106,6 +124,7 @@ def test_poll(template: dict[str, Any]) -> None:
                 "ecs:ListServiceDeployments",
                 "ecs:DescribeServiceDeployments",
                 "ecs:DescribeServiceRevisions",
+                "ecs:StopServiceDeployment",
             ),
             (DOORMAN,),
             None,
@@ -192,6 +211,7 @@ WILDCARDS = {
     "ecr:DescribePullThroughCacheRules": {"*"},
     # Each deployment and each execution makes a name of its own.
     "ecs:DescribeServiceDeployments": {f"{ECS}:service-deployment/production1/*"},
+    "ecs:StopServiceDeployment": {f"{ECS}:service-deployment/production1/*"},
     "ecs:DescribeServiceRevisions": {f"{ECS}:service-revision/production1/*"},
     "states:DescribeExecution": {"arn:aws:states:us-east-1:123456789012:execution:{WorkflowMachine.Name}:*"},
     # The task definition of whoever died names its log group.
@@ -200,7 +220,7 @@ WILDCARDS = {
 # Where a target does not say more.
 WILDCARDS_OF_BARE_TARGETS = {
     "iam:PassRole": {"arn:aws:iam::123456789012:role/*"},
-    "ecr:DescribeImages": {f"{ECR}:repository/*"},
+    **{action: {f"{ECR}:repository/*"} for action in ECR_READS},
 }
 
 
@@ -232,7 +252,7 @@ def test_each_name_is_listed_once() -> None:
     )
     register = {actions: resources for actions, resources, _ in role(made, "RegisterTaskDefinitionRole")}
     assert register["ecs:DescribeServices",] == (DOORMAN, f"{ECS}:service/production1/gate")
-    assert register["ecr:DescribeImages",] == (f"{ECR}:repository/doorman", f"{ECR}:repository/gate")
+    assert register[ECR_READS] == (f"{ECR}:repository/doorman", f"{ECR}:repository/gate")
 
 
 def test_the_image_of_a_target_without_repository_may_come_from_any() -> None:
@@ -243,7 +263,7 @@ def test_the_image_of_a_target_without_repository_may_come_from_any() -> None:
         ]
     )
     register = {actions: resources for actions, resources, _ in role(made, "RegisterTaskDefinitionRole")}
-    assert register["ecr:DescribeImages",] == (f"{ECR}:repository/*",)
+    assert register[ECR_READS] == (f"{ECR}:repository/*",)
 
 
 def passed(targets: list[dict[str, Any]]) -> list[Statement]:

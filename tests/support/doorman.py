@@ -28,18 +28,19 @@ CONTAINERS: list[dict[str, Any]] = [
 ]
 
 
-def add_doorman(model: EcsModel, **settings: Any) -> Service:
+def add_doorman(model: EcsModel, *, pinned: bool = True, **settings: Any) -> Service:
     """A stable service: two containers that run the image of one repository, and a proxy beside them."""
     model.images |= {("doorman", f"1.{minor}.0") for minor in range(3)}
-    revision = model.add_revision({"family": "doorman", "containerDefinitions": CONTAINERS}, {"team": "door"})
+    containers = [{**each, "image": model.pinned(each["image"])} for each in CONTAINERS] if pinned else CONTAINERS
+    revision = model.add_revision({"family": "doorman", "containerDefinitions": containers}, {"team": "door"})
     service = model.add_service("doorman-service", revision, **settings)
     service.primary.created -= timedelta(hours=1)
     return service
 
 
 def images(model: EcsModel, revision: str) -> list[str]:
-    """The images of the app, the worker and the proxy in a revision."""
-    return [each["image"] for each in model.revision(revision).document["containerDefinitions"]]
+    """The images of the app, the worker and the proxy in a revision, by their tags."""
+    return [model.named(each["image"]) for each in model.revision(revision).document["containerDefinitions"]]
 
 
 def add_theirs(model: EcsModel, *, proxy: str = "envoyproxy/envoy:theirs") -> str:

@@ -88,6 +88,7 @@ class Task:
     launched: datetime
     behaviour: Behaviour
     started_by: str = ""
+    digests: dict[str, str] = field(default_factory=dict)
     stopped: datetime | None = None
     stop_code: str = ""
     reason: str = ""
@@ -122,6 +123,8 @@ class Deployment:
     failed: int = 0
     drain_at: datetime | None = None
     completed: datetime | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+    stopped: bool = False
 
 
 @dataclass
@@ -136,6 +139,7 @@ class Service:
     breaker_rolls_back: bool = False
     drain: float = 3
     last_completed: str = ""
+    last_digests: dict[str, str] = field(default_factory=dict)
     has_rollout_state: bool = True
     strategy: str = "ROLLING"
     bake_minutes: int = 0
@@ -176,6 +180,13 @@ class EcsModel:
         self.pushed: dict[str, list[Document]] = {}
         self.manifests: dict[str, Document] = {}
         self.cached_prefixes: list[str] = []
+        self.archived: set[str] = set()
+        self.lifecycle_policies: dict[str, Document] = {}
+        self.has_every_digest = True
+        self.references: dict[str, str] = {}
+        self.reports_digests = True
+        self.reports_children: dict[str, str] = {}
+        self.fails_to_roll_back = False
         self.behaviours: dict[str, Behaviour | Iterator[Behaviour]] = {}
         self.refused: set[str] = set()
         self.refusals: dict[str, str] = {}
@@ -205,8 +216,14 @@ class EcsModel:
             self.clock.now(),
             rollout_state="COMPLETED",
         )
-        deployment.tasks = [Task(self._task_id(), revision, launched, RUNS, deployment.id) for _ in range(desired)]
+        deployment.digests = self.resolved(revision)
+        deployment.tasks = [
+            Task(self._task_id(), revision, launched, RUNS, deployment.id, deployment.digests) for _ in range(desired)
+        ]
         service = Service(name, "production1", desired, [deployment], last_completed=revision, **settings)
+        service.last_digests = deployment.digests
+        deployment.completed = launched
+        service.shifts.append(deployment)
         self.services["production1", name] = service
         return service
 
@@ -217,6 +234,39 @@ class EcsModel:
             each["imageTags"] = [tag for tag in each["imageTags"] if tag not in tags]
         others.append({"imageDigest": digest, "imageTags": list(tags), "imagePushedAt": self.clock.now().timestamp()})
         self.images |= {(repository, name) for name in (digest, *tags)}
+
+    def resolved(self, revision: str) -> dict[str, str]:
+        """The digest of each container of a revision as of now: ECS resolves tags when a deployment begins.
+
+        https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html
+        """
+        containers = self.revision(revision).document["containerDefinitions"]
+        return {each["name"]: self.digest_of(each["image"]) for each in containers}
+
+    def digest_of(self, image: str) -> str:
+        """The digest that a reference stands for now."""
+        name, _, digest = image.partition("@")
+        if digest:
+            return digest
+        repository, tag = name.rpartition("/")[2].partition(":")[::2]
+        path = f"{name.partition('/')[2]}".partition(":")[0] if name.startswith(REGISTRY) else repository
+        pushed = [each["imageDigest"] for each in self.pushed.get(path, []) if tag in each["imageTags"]]
+        found = pushed[-1] if pushed else digest_of(tag or "latest")
+        self.references[f"{name.removesuffix(f':{tag}')}@{found}"] = image
+        return found
+
+    def pinned(self, image: str) -> str:
+        """A reference by the digest that it stands for now."""
+        digest = self.digest_of(image)
+        return next(each for each, tag in self.references.items() if tag == image and each.endswith(digest))
+
+    def named(self, image: str) -> str:
+        """A reference by its tag, where it has a digest and some tag has it."""
+        if image not in self.references:
+            known = [f"{REGISTRY}/{repository}:{version}" for repository, version in self.images]
+            for each in (*known, *self.behaviours):
+                self.digest_of(each)
+        return self.references.get(image, image)
 
     def call(self, action: str, body: Document) -> Document:
         """Answer a request of the API; raises `AwsError`."""
@@ -235,11 +285,14 @@ class EcsModel:
             "UpdateService": self._update_service,
             "DescribeImages": self._describe_images,
             "BatchGetImage": self._batch_get_image,
+            "PutImage": self._put_image,
+            "GetLifecyclePolicy": self._get_lifecycle_policy,
             "DescribePullThroughCacheRules": self._describe_pull_through_cache_rules,
             "ListTasks": self._list_tasks,
             "DescribeTasks": self._describe_tasks,
             "DescribeServiceDeployments": self._describe_service_deployments,
             "ListServiceDeployments": self._list_service_deployments,
+            "StopServiceDeployment": self._stop_service_deployment,
             "DescribeServiceRevisions": self._describe_service_revisions,
             "ListTaskDefinitions": self._list_task_definitions,
             "DeregisterTaskDefinition": self._deregister_task_definition,
@@ -333,9 +386,7 @@ class EcsModel:
             raise AwsError("InvalidParameterException", "5 active deployments exist, unable to create new deployment.")
         before = copy.deepcopy(self._described(service))
         self.before_update[service.cluster, service.name] = self.clock.now(), before
-        made = self.start_deployment(service, arn)
-        if made not in service.shifts and made.revision != before["taskDefinition"]:
-            service.shifts.append(made)
+        self.start_deployment(service, arn)
         return {"service": self._described(service)}
 
     def _describe_images(self, body: Document) -> Document:
@@ -344,23 +395,54 @@ class EcsModel:
                 raise AwsError("RepositoryNotFoundException", "The repository does not exist in the registry.")
             assert body["filter"] == {"tagStatus": "TAGGED"}
             return self._page(body, [each for each in self.pushed[body["repositoryName"]] if each["imageTags"]])
-        image = body["imageIds"][0]
-        version = image.get("imageDigest") or image["imageTag"]
-        if (body["repositoryName"], version) not in self.images:
+        found = [self._stored(body["repositoryName"], each) for each in body["imageIds"]]
+        # One that is missing is an error for all of them.
+        if None in found:
             raise AwsError("ImageNotFoundException", "The image does not exist within the repository.")
-        digests = [
-            each["imageDigest"]
-            for each in self.pushed.get(body["repositoryName"], [])
-            if version in {each["imageDigest"], *each["imageTags"]}
-        ]
-        digest = digests[-1] if digests else f"sha256:{hashlib.sha256(version.encode()).hexdigest()}"
-        return {"imageDetails": [{"repositoryName": body["repositoryName"], "imageDigest": digest}]}
+        return {"imageDetails": found}
+
+    def _stored(self, repository: str, image: Document) -> Document | None:
+        wanted = image.get("imageDigest") or image["imageTag"]
+        for each in self.pushed.get(repository, [])[::-1]:
+            if wanted in {each["imageDigest"], *each["imageTags"]}:
+                return {**each, **self._details(repository, each["imageDigest"])}
+        for path, version in sorted(self.images):
+            digest = digest_of(version)
+            if path == repository and wanted in {version, digest}:
+                return {"imageTags": [version], **self._details(repository, digest)}
+        # What an event says was pushed is there, unless a test is about what is gone.
+        is_there = self.has_every_digest and ":" in wanted and any(path == repository for path, _ in self.images)
+        return {"imageTags": [], **self._details(repository, wanted)} if is_there else None
+
+    def _details(self, repository: str, digest: str) -> Document:
+        manifest = self.manifests.get(digest, IMAGE_MANIFEST)
+        return {
+            "repositoryName": repository,
+            "imageDigest": digest,
+            "imageStatus": "ARCHIVED" if digest in self.archived else "ACTIVE",
+            "imageManifestMediaType": manifest.get("mediaType", ""),
+        }
 
     def _batch_get_image(self, body: Document) -> Document:
         digest = body["imageIds"][0]["imageDigest"]
-        found = [each for each in self.pushed.get(body["repositoryName"], []) if each["imageDigest"] == digest]
-        manifests = [self.manifests.get(digest, IMAGE_MANIFEST) for _ in found]
+        found = self._stored(body["repositoryName"], body["imageIds"][0])
+        manifests = [self.manifests.get(digest, IMAGE_MANIFEST)] if found else []
         return {"images": [{"imageManifest": json.dumps(each)} for each in manifests], "failures": []}
+
+    def _put_image(self, body: Document) -> Document:
+        stored = next(e for e in self.pushed[body["repositoryName"]] if e["imageDigest"] == body["imageDigest"])
+        if body["imageTag"] in stored["imageTags"]:
+            raise AwsError("ImageAlreadyExistsException", "Image with that digest and tag already exists.")
+        for each in self.pushed[body["repositoryName"]]:
+            each["imageTags"] = [tag for tag in each["imageTags"] if tag != body["imageTag"]]
+        stored["imageTags"].append(body["imageTag"])
+        return {"image": {}}
+
+    def _get_lifecycle_policy(self, body: Document) -> Document:
+        policy = self.lifecycle_policies.get(body["repositoryName"])
+        if policy is None:
+            raise AwsError("LifecyclePolicyNotFoundException", "Lifecycle policy does not exist.")
+        return {"lifecyclePolicyText": json.dumps(policy)}
 
     def _describe_pull_through_cache_rules(self, _body: Document) -> Document:
         return {"pullThroughCacheRules": [{"ecrRepositoryPrefix": each} for each in self.cached_prefixes]}
@@ -388,10 +470,41 @@ class EcsModel:
 
     def _list_service_deployments(self, body: Document) -> Document:
         service = self.services[body["cluster"].rpartition("/")[2], body["service"].rpartition("/")[2]]
-        after = body["createdAt"]["after"]
+        after = body.get("createdAt", {}).get("after", datetime(1970, 1, 1, tzinfo=UTC))
         since = after if isinstance(after, datetime) else datetime.fromtimestamp(after, UTC)
-        made = [each for each in service.shifts if each.created >= since]
-        return {"serviceDeployments": [{"serviceDeploymentArn": _shift_arn(service, each)} for each in made]}
+        statuses = body.get("status")
+        made = [
+            each
+            for each in service.shifts
+            if each.created >= since and (not statuses or self._status_of_shift(service, each)[0] in statuses)
+        ]
+        return {
+            "serviceDeployments": [
+                {
+                    "serviceDeploymentArn": _shift_arn(service, each),
+                    "createdAt": each.created.timestamp(),
+                    "targetServiceRevisionArn": _shift_arn(service, each, "service-revision"),
+                }
+                for each in made
+            ]
+        }
+
+    def _stop_service_deployment(self, body: Document) -> Document:
+        """Go back to what was successful last, with its digests, and without a bake.
+
+        https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stop-service-deployment.html
+        """
+        assert body["stopType"] == "ROLLBACK"
+        service, shift = self._find_shift(body["serviceDeploymentArn"])
+        if self._status_of_shift(service, shift)[0] not in {"PENDING", "IN_PROGRESS"}:
+            raise AwsError("ConflictException", "The service deployment is not in a state that can be stopped.")
+        shift.rollout_state, shift.stopped, shift.reason = "FAILED", True, "Rollback requested by a person."
+        for task in shift.tasks:
+            self._stop(service, task, "ServiceSchedulerInitiated", "Scaling activity", self.clock.now())
+        shift.tasks.clear()
+        if not self.fails_to_roll_back:
+            self.start_deployment(service, service.last_completed, service.last_digests)
+        return {"serviceDeploymentArn": body["serviceDeploymentArn"]}
 
     def _describe_service_deployments(self, body: Document) -> Document:
         found = [self._find_shift(arn) for arn in body["serviceDeploymentArns"]]
@@ -410,12 +523,26 @@ class EcsModel:
         }
 
     def _describe_service_revisions(self, body: Document) -> Document:
-        found = [(arn, self._find_shift(arn)[1].revision) for arn in body["serviceRevisionArns"]]
-        return {"serviceRevisions": [{"serviceRevisionArn": arn, "taskDefinition": each} for arn, each in found]}
+        found = [(arn, self._find_shift(arn)[1]) for arn in body["serviceRevisionArns"]]
+        return {
+            "serviceRevisions": [
+                {
+                    "serviceRevisionArn": arn,
+                    "taskDefinition": each.revision,
+                    "containerImages": [
+                        {"containerName": name, **({"imageDigest": digest} if self.reports_digests else {})}
+                        for name, digest in each.digests.items()
+                    ],
+                }
+                for arn, each in found
+            ]
+        }
 
     def _status_of_shift(self, service: Service, shift: Deployment) -> tuple[str, str, str]:
         """Status, stage and reason: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html."""
-        if shift.rollout_state == "FAILED" and service.breaker_rolls_back:
+        if shift.stopped and self.fails_to_roll_back:
+            return "ROLLBACK_FAILED", "CLEAN_UP", shift.reason
+        if shift.rollout_state == "FAILED" and (service.breaker_rolls_back or shift.stopped):
             returned = service.primary.rollout_state == "COMPLETED"
             return ("ROLLBACK_SUCCESSFUL" if returned else "ROLLBACK_IN_PROGRESS"), "CLEAN_UP", shift.reason
         if shift.rollout_state == "FAILED" or (shift is not service.primary and shift.rollout_state == "IN_PROGRESS"):
@@ -470,7 +597,15 @@ class EcsModel:
             "lastStatus": status,
             "createdAt": task.launched.timestamp(),
             "healthStatus": "UNKNOWN",
-            "containers": [{"name": first["name"], "lastStatus": status, **ended}],
+            "containers": [
+                {
+                    "name": each["name"],
+                    "lastStatus": status,
+                    **(ended if each is first else {}),
+                    **self._reported_digest(task, each["name"]),
+                }
+                for each in definition["containerDefinitions"]
+            ],
             **({"startedAt": task.started.timestamp()} if task.started and status != "PENDING" else {}),
             **(
                 {"stoppedAt": task.stopped.timestamp(), "stopCode": task.stop_code, "stoppedReason": task.reason}
@@ -478,6 +613,12 @@ class EcsModel:
                 else {}
             ),
         }
+
+    def _reported_digest(self, task: Task, container: str) -> Document:
+        """It may be absent, or that of the platform's manifest: aws/amazon-ecs-agent#3576."""
+        digest = task.digests.get(container)
+        is_pulled = self.reports_digests and digest is not None and task.is_running(self.clock.now())
+        return {"imageDigest": self.reports_children.get(str(digest), digest)} if is_pulled else {}
 
     def _list_task_definitions(self, body: Document) -> Document:
         revisions = self.families.get(body["familyPrefix"], [])
@@ -522,14 +663,18 @@ class EcsModel:
         self.parameters[body["Name"]] = body["Value"]
         return {"Version": 1, "Tier": "Standard"}
 
-    def start_deployment(self, service: Service, revision: str) -> Deployment:
-        """Make `revision` PRIMARY: the same one again makes no new deployment."""
+    def start_deployment(
+        self, service: Service, revision: str, digests: dict[str, str] | None = None
+    ) -> Deployment:  # fmt: skip
+        """Make `revision` PRIMARY: the same one again makes no new deployment. A rollback gives the `digests`."""
         if service.primary.revision == revision and service.primary.rollout_state != "FAILED":
             return service.primary
         service.primary.status = "ACTIVE"
         made = Deployment(self._deployment_id(), revision, self.clock.now())
+        made.digests = self.resolved(revision) if digests is None else digests
         made.reason = f"ECS deployment {made.id} in progress."
         service.deployments.insert(0, made)
+        service.shifts.append(made)
         return made
 
     def _deployment_id(self) -> str:
@@ -613,8 +758,8 @@ class EcsModel:
             self._stop(service, task, "ServiceSchedulerInitiated", "Scaling activity initiated by a person", now)
         missing = service.desired - len(primary.tasks)
         for _ in range(missing):
-            behaviour = self._behaviour(primary.revision)
-            primary.tasks.append(Task(self._task_id(), primary.revision, now, behaviour, primary.id))
+            behaviour = self._behaviour(primary)
+            primary.tasks.append(Task(self._task_id(), primary.revision, now, behaviour, primary.id, primary.digests))
         healthy = sum(task.is_running(now) and task.behaviour.life is None for task in primary.tasks)
         if healthy >= service.desired and primary.rollout_state == "IN_PROGRESS":
             self._drain(service, now)
@@ -633,6 +778,7 @@ class EcsModel:
             service.primary.completed = now
             service.primary.reason = f"ECS deployment {service.primary.id} completed."
             service.last_completed = service.primary.revision
+            service.last_digests = service.primary.digests
 
     def _stop(self, service: Service, task: Task, code: str, reason: str, now: datetime) -> None:
         task.stopped, task.stop_code, task.reason = now, code, reason
@@ -646,15 +792,24 @@ class EcsModel:
             self._stop(service, task, "ServiceSchedulerInitiated", "Scaling activity initiated by deployment", now)
         failed.tasks.clear()
         if service.breaker_rolls_back:
-            made = self.start_deployment(service, service.last_completed)
+            made = self.start_deployment(service, service.last_completed, service.last_digests)
             made.reason = f"ECS deployment circuit breaker: rolling back to deploymentId {made.id}."
 
-    def _behaviour(self, revision: str) -> Behaviour:
-        """A task does what the worst of its containers does."""
-        images = [each["image"] for each in self.revision(revision).document["containerDefinitions"]]
+    def _behaviour(self, deployment: Deployment) -> Behaviour:
+        """A task does what the worst of its containers does, by digest or by name."""
+        images = []
+        for each in self.revision(deployment.revision).document["containerDefinitions"]:
+            name = each["image"].partition("@")[0]
+            path = name.rpartition(":")[0] if ":" in name.rpartition("/")[2] else name
+            images += [f"{path}@{deployment.digests.get(each['name'])}", self.named(each["image"])]
         found = [self.behaviours[image] for image in dict.fromkeys(images) if image in self.behaviours]
         behaviours = [each if isinstance(each, Behaviour) else next(each) for each in found] or [RUNS]
         return max(behaviours, key=lambda each: (not each.starts, each.life is not None))
+
+
+def digest_of(tag: str) -> str:
+    """The digest of what nobody has pushed otherwise, the same for one tag."""
+    return f"sha256:{hashlib.sha256(tag.encode()).hexdigest()}"
 
 
 def _nothing(_action: str, _body: Document) -> None:

@@ -28,7 +28,8 @@ from tests.support.workflow import Context, End, Task, arn_of, first_task, follo
 MOST_WORLDS = 400_000
 LATER = timedelta(seconds=120)
 FUNCTION_TIMEOUT = timedelta(seconds=60)
-IMMUTABLE = frozenset({"DescribeTaskDefinition", "DescribeImages"})
+# What never answers otherwise, whenever it is asked.
+IMMUTABLE = frozenset({"DescribeTaskDefinition", "DescribeImages", "ListTasks", "ListServiceDeployments"})
 
 
 class Paused(BaseException):

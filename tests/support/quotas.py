@@ -61,6 +61,9 @@ CATEGORIES = {
     "Query": ("table reads", TABLE_READS),
     "TransactWriteItems": ("table writes", TABLE_WRITES),
     "DescribeImages": ("images", UNLIMITED),
+    "GetLifecyclePolicy": ("lifecycle policies", UNLIMITED),
+    "PutImage": ("image writes", UNLIMITED),
+    "StopServiceDeployment": ("service writes", SERVICE_WRITES),
     # https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html
     "BatchGetImage": ("image reads", Quota(2_000, 2_000)),
     "GetLogEvents": ("logs", UNLIMITED),

@@ -19,7 +19,7 @@ from tests.support import exploration
 from tests.support.client import Client
 from tests.support.clock import Clock
 from tests.support.dynamodb_model import TABLE
-from tests.support.ecs_model import MACHINE, Behaviour, EcsModel, Service
+from tests.support.ecs_model import MACHINE, Behaviour, EcsModel, Service, digest_of
 from tests.support.exploration import Actor, Budget, Execution, Fate, LateCall, Message, Person, World, walk
 from tests.support.workflow import End, arn_of
 
@@ -120,7 +120,7 @@ def _changed(runs: Mapping[str, Any], **members: Any) -> dict[str, Any]:
 
 def _execution(push: Push, service: str, clock: Clock) -> Execution:
     time = clock.now() - timedelta(seconds=30 - push.number)
-    digest = f"sha256:{push.tag or push.number}{push.container}".replace(".", "x")
+    digest = digest_of(push.tag or str(push.number))
     identity = {"id": f"push-{push.number}-{push.container}", "time": time.isoformat(), "digest": digest}
     name = f"e{push.number}-{push.container}{'' if service == SERVICE else f'-{service}'}"
     return Execution(name, {**REQUEST, "service": service, "image": push.image, "push": identity}, push.budget)
@@ -255,7 +255,8 @@ def running(world: World, service: str = SERVICE) -> dict[str, Any]:
 
 def images(world: World, service: str = SERVICE) -> dict[str, str]:
     """The image of each container that a service runs."""
-    return {each["name"]: each["image"] for each in running(world, service)["containerDefinitions"]}
+    containers = running(world, service)["containerDefinitions"]
+    return {each["name"]: world.model.named(each["image"]) for each in containers}
 
 
 def service_of(world: World) -> Service:

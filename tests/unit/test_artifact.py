@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ecs_deploy.core.artifact import is_image, may_be_image
+from tests.support.ecs_model import digest_of
 from tests.support.rules import table
 from tests.unit import test_dispatcher
 from tests.unit.test_dispatcher import GRACE, HOUR, Queue
@@ -108,7 +109,7 @@ def test_what_ecr_says(artifact_type: str | None, has_subject: bool, may_be: boo
 def test_a_push_of_what_is_no_image_starts_nothing(queue: Queue, name: str, says: bool) -> None:
     event = queue.push("v3")
     manifest = NO_IMAGES[name]
-    queue.model.manifests["sha256:v3"] = manifest
+    queue.model.manifests[digest_of("v3")] = manifest
     said = {"artifact-media-type": manifest.get("config", {}).get("mediaType", "")} if says else {}
     assert queue.starts({**event, "detail": {**event["detail"], **said}}) == []
 
@@ -117,7 +118,7 @@ def test_a_push_of_what_is_no_image_starts_nothing(queue: Queue, name: str, says
 @pytest.mark.parametrize("kind", ["push", "replication"])
 def test_a_push_or_replication_of_an_image_starts_an_execution(queue: Queue, name: str, kind: str) -> None:
     event = queue.push("v3")
-    queue.model.manifests["sha256:v3"] = IMAGES[name]
+    queue.model.manifests[digest_of("v3")] = IMAGES[name]
     if kind == "replication":
         event["detail-type"] = "ECR Replication Action"
         event["detail"]["action-type"] = "REPLICATE"
@@ -145,17 +146,17 @@ def test_the_newest_image_is_found_behind_what_is_none(seen: Queue, says: bool) 
     for number, manifest in enumerate((CACHE, SIGNATURE, CHART), start=3):
         seen.clock.advance(1)
         seen.push(f"v{number}")
-        seen.model.manifests[f"sha256:v{number}"] = manifest
+        seen.model.manifests[digest_of(f"v{number}")] = manifest
         if says:
             seen.model.pushed["doorman"][-1]["artifactMediaType"] = manifest["config"]["mediaType"]
     seen.clock.advance(GRACE)
     (name,) = seen.reconcile()
-    assert seen.request(name)["push"]["digest"] == "sha256:v2"
+    assert seen.request(name)["push"]["digest"] == digest_of("v2")
     assert seen.reconcile() == []
 
 
 def test_what_is_about_another_image_is_not_missed(seen: Queue) -> None:
     seen.push("v2")
-    seen.model.pushed["doorman"][-1]["subjectManifestDigest"] = "sha256:v1"
+    seen.model.pushed["doorman"][-1]["subjectManifestDigest"] = digest_of("v1")
     seen.clock.advance(GRACE + HOUR)
     assert seen.reconcile() == []

@@ -138,7 +138,7 @@ def test_the_page_tells_what_was_measured() -> None:
     assert "{" not in page
     assert "**2.0 s** from the push to the end of UpdateService, at most 6.0 s in 3 pushes" in " ".join(page.split())
     assert results.over() == []
-    slow = dataclasses.replace(results, pushes=[3.0], calls=replayed.Calls(7, 7))
+    slow = dataclasses.replace(results, pushes=[3.0], calls=replayed.Calls(10, 7))
     assert [each.partition(":")[0] for each in slow.over()] == ["a push", "a deployment without incident"]
 
 

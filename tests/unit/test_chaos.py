@@ -49,8 +49,7 @@ class Played:
 
     def image(self, service: Service) -> str:
         document = self.model.revision(service.primary.revision).document
-        text: str = document["containerDefinitions"][0]["image"]
-        return text
+        return self.model.named(document["containerDefinitions"][0]["image"])
 
     def registered(self, service: Service) -> Counter[str]:
         """How many revisions were registered for each push."""

@@ -1,6 +1,7 @@
 """Tasks that die again and again are found from the tasks themselves, whatever ECS counts."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -107,7 +108,7 @@ def test_when_to_look_where_ecs_shifts_traffic(breaker: bool) -> None:
     assert [may_loop(shown, each) for each in (EVERY, 1)] == [not breaker, False]
 
 
-def is_called(model: EcsModel, clock: Clock, behaviour: Behaviour, **settings: object) -> float:
+def is_called(model: EcsModel, clock: Clock, behaviour: Behaviour, **settings: Any) -> float:
     """Deploy what behaves so; answers the seconds until its return began."""
     service = add_doorman(model, **settings)
     before, started = service.primary.revision, clock.now()

@@ -28,7 +28,7 @@ from tests.support.workflow import End, arn_of, execute
 
 DEPLOYED = ["RegisterTaskDefinition", "UpdateService"]
 RETURNED = ["RegisterTaskDefinition", "UpdateService", "UpdateService", "DeregisterTaskDefinition"]
-MOST_CALLS_TO_ECS, MOST_CALLS_TO_THE_TABLE = 6, 12
+MOST_CALLS_TO_ECS, MOST_CALLS_TO_THE_TABLE = 8, 12
 
 
 @pytest.fixture
@@ -75,7 +75,10 @@ def test_a_deployment_without_incident_takes_few_calls_however_many_revisions_th
     assert len(table) - polls <= MOST_CALLS_TO_THE_TABLE
     assert model.called("DescribeImages") == ["DescribeImages"]
     # A poll reads the service once.
-    assert ecs[-polls:] == ["DescribeServices"] * polls
+    *others, list_tasks, describe_tasks = ecs
+    assert others[-polls:] == ["DescribeServices"] * polls
+    # The last one also reads which digests run.
+    assert (list_tasks, describe_tasks) == ("ListTasks", "DescribeTasks")
 
 
 def test_the_tags_of_a_revision_tell_people_where_it_is_from(model: EcsModel, service: Service, clock: Clock) -> None:
@@ -118,13 +121,14 @@ def test_a_slow_rollout_is_awaited_up_to_the_timeout(model: EcsModel, service: S
         ({"image": f"{REGISTRY}/doorman:9.9.9"}, "ImageNotFound", ["doorman:9.9.9"]),
         ({"image": f"{REGISTRY}/doorman@sha256:{'0' * 64}"}, "ImageNotFound", ["doorman@sha256:"]),
         ({"image": "doorman:9.9.9"}, "ImageNotFound", ["doorman:9.9.9"]),
-        ({"image": "windowman:1.1.0"}, "NoMatchingContainer", ["windowman", OLD_IMAGE, OLD_PROXY]),
+        ({"image": "windowman:1.1.0"}, "NoMatchingContainer", ["windowman", "/doorman@sha256:", "envoy@sha256:"]),
         ({"container": "sidecar"}, "NoMatchingContainer", ["sidecar", "app", "proxy"]),
     ],
 )
 def test_a_wrong_request_changes_nothing(
     model: EcsModel, service: Service, clock: Clock, change: dict[str, Any], error: str, texts: list[str]
 ) -> None:
+    model.has_every_digest = False
     end = execute({**REQUEST, **change}, clock)
     assert end.error == error
     assert end.cause
@@ -166,7 +170,8 @@ def test_an_image_of_another_account_is_left_to_ecs_to_find(model: EcsModel, ser
     foreign = "999999999999.dkr.ecr.eu-west-1.amazonaws.com/doorman:1"
     end = execute({**REQUEST, "image": foreign, "container": "app"}, clock)
     assert end.output
-    assert (end.output["image"], end.output["digest"]) == (foreign, None)
+    # Its tasks report the digest.
+    assert (end.output["image"], end.output["digest"]) == (foreign, model.digest_of(foreign))
     assert images(model, service.primary.revision) == [foreign, OLD_IMAGE, OLD_PROXY]
     assert "DescribeImages" not in model.called()
 
@@ -320,7 +325,7 @@ def test_a_failed_deployment_on_top_of_a_stable_change_returns_to_that(
     model: EcsModel, service: Service, clock: Clock
 ) -> None:
     execute({**SERVICE, "image": NEW_PROXY}, clock, name="ours")
-    theirs = add_theirs(model)
+    theirs = add_theirs(model, proxy=model.pinned("envoyproxy/envoy:theirs"))
     model.start_deployment(service, theirs)
     clock.advance(60)
     model.behaviours[NEW_IMAGE] = CRASHES

@@ -106,6 +106,8 @@ def test_the_calls_are_those_of_a_deployment_without_incident(model: EcsModel, s
         ("DescribeImages", 1),
         ("RegisterTaskDefinition", 1),
         ("UpdateService", 1),
+        ("ListTasks", 1),
+        ("DescribeTasks", 1),
     }
 
 

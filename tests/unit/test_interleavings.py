@@ -46,7 +46,7 @@ def check(*pushes: Push) -> Callable[[World], None]:
         world.model.call("DescribeServices", {"cluster": "production1", "services": ["doorman-service"]})
         service = service_of(world)
         running = world.model.revision(service.primary.revision).document
-        images = {each["name"]: each["image"] for each in running["containerDefinitions"]}
+        images = {each["name"]: world.model.named(each["image"]) for each in running["containerDefinitions"]}
         person = next((each for each in world.actors if isinstance(each, Person)), None)
         if person:
             assert running["cpu"] == "512", "a person's change was undone"

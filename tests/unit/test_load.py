@@ -30,7 +30,9 @@ def test_none_fails(played: Played) -> None:
 def test_every_service_runs_its_newest_image(played: Played) -> None:
     for number, service in played.services.items():
         document = played.contention.model.revision(service.primary.revision).document
-        assert document["containerDefinitions"][0]["image"] == played.newest[number].image
+        assert (
+            played.contention.model.named(document["containerDefinitions"][0]["image"]) == played.newest[number].image
+        )
         assert [each.rollout_state for each in service.deployments] == ["COMPLETED"]
 
 

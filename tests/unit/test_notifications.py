@@ -40,7 +40,8 @@ UNPLAIN = set('"\\<>`')
 @pytest.fixture
 def service(model: EcsModel) -> Service:
     model.images.add(("doorman", "1.1.0"))
-    document = {"family": "doorman", "containerDefinitions": [{"name": "app", "image": f"{REGISTRY}/doorman:1.0.0"}]}
+    image = model.pinned(f"{REGISTRY}/doorman:1.0.0")
+    document = {"family": "doorman", "containerDefinitions": [{"name": "app", "image": image}]}
     return model.add_service("doorman-service", model.add_revision(document))
 
 
@@ -78,6 +79,7 @@ def test_people_are_notified_when_a_deployment_starts_and_when_it_ends(
         **common,
         "title": "STARTED: doorman-service in production1",
         "message": "doorman-service in production1: doorman:1.1.0 is rolled out as doorman:2, in place of doorman:1.",
+        "reasons": [],
     }
     assert notified(end) == {
         **common,
@@ -270,7 +272,13 @@ def test_all_lines_of_an_execution_have_its_id_and_each_decision_a_reason(
     lines = logged()
     assert {line["correlation_id"] for line in lines} == {notified(end)["execution"]}
     decisions = [line["message"] for line in lines if line["message"] != "Polled"]
-    assert decisions == ["Registered", "Updated", "Returns", "Updated", "The execution fails"]
+    assert decisions == [
+        "Registered",
+        "Updated",
+        "Returns",
+        "Updated",
+        "The execution fails",
+    ]
     (returns,) = [line for line in lines if line["message"] == "Returns"]
     assert "was not stable after 60 seconds" in returns["reason"]
     assert (returns["revision"], returns["failed"]) == (notified(end)["replaced"], notified(end)["revision"])

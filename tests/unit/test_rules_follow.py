@@ -9,6 +9,7 @@ import pytest
 
 from ecs_deploy.core import follow
 from ecs_deploy.core.decision import Decision, Fail, Outcome, Register, Succeed, Update, fail, succeed, wait
+from ecs_deploy.core.digests import NOTHING_KNOWN, Proof
 from ecs_deploy.core.errors import Error
 from ecs_deploy.core.follow import Step
 from ecs_deploy.core.plan import Explanation, Failure, Plan, Rollout
@@ -54,9 +55,10 @@ def poll(
     of: Plan = PLAN,
     shown: Service | None = SHOWN,
     known: State = STATE,
+    proof: Proof = NOTHING_KNOWN,
 ) -> Step:
     explanation = WHY if finding in follow.FAILURES else Explanation()
-    return follow.after_poll(of, rollout, Verdict(finding, reason), explanation, shown, known, NOW)
+    return follow.after_poll(of, rollout, Verdict(finding, reason), explanation, shown, known, NOW, proof)
 
 
 def after(*, failed: bool = False, owner: bool = False, broken: float | None = None) -> State:
@@ -253,41 +255,79 @@ def test_what_was_broken_before_stays_so() -> None:
     assert found.state.broken_since == at(-5)
 
 
-@table(
-    "plan, known, digests",
-    {
-        "of the base, the other containers run what they ran": (
-            PLAN,
-            STATE,
-            {"app": "sha256:mine", "proxy": "sha256:p"},
-        ),
-        "of another base, nobody knows what they run": (plan("mine", on=base(9)), STATE, {"app": "sha256:mine"}),
-        "nothing was stable": (PLAN, STATE._replace(stable=None), {"app": "sha256:mine"}),
-        "the digest is not known": (
-            plan("mine", candidate=pushed("mine", digest="")),
-            STATE,
-            {"app": "sha256:1", "proxy": "sha256:p"},
-        ),
-        "one image in two containers": (
-            plan("mine", containers=("app", "worker")),
-            STATE,
-            {"app": "sha256:mine", "worker": "sha256:mine", "proxy": "sha256:p"},
-        ),
-        "a whole revision": (plan("mine", containers=("*",)), STATE, {}),
-    },
-)
-def test_stable(plan: Plan, known: State, digests: dict[str, str]) -> None:
+@pytest.mark.parametrize("written", [{}, {"proxy": "envoy:v1"}])
+def test_stable(written: dict[str, str]) -> None:
+    of = PLAN._replace(written=written)
     rollout = deploying(schedule=PollSchedule(polled=400, missed=100, ran=200))
-    found = poll(Finding.STABLE, rollout, of=plan, known=known._replace(broken_since=at(-5)))
+    proof = Proof({"app": "sha256:mine", "proxy": "sha256:p"}, unproven=("nothing proves the worker's",))
+    found = poll(Finding.STABLE, rollout, of=of, known=STATE._replace(broken_since=at(-5)), proof=proof)
     assert found == Step(
-        succeed(Outcome.DEPLOYED, plan, rollout, NOW),
+        succeed(Outcome.DEPLOYED, of, rollout, NOW, "nothing proves the worker's"),
         after()._replace(
-            deployed=dict.fromkeys(plan.containers, plan.candidate),
+            deployed=dict.fromkeys(of.containers, of.candidate),
             # Eight minutes after the update; all new tasks ran after a hundred and fifty seconds.
-            stable=stable(2, 9, digests=digests)._replace(took="150+290"),
+            stable=stable(2, 9, digests=proof.digests)._replace(took="150+290", written=written),
         ),
         Result.DEPLOYED,
     )
+
+
+def test_a_digest_that_nobody_knew_before_is_in_the_outcome() -> None:
+    of = plan("mine", candidate=pushed("mine", digest=""))
+    end = poll(Finding.STABLE, of=of, proof=Proof({"app": "sha256:reported"})).decision
+    assert isinstance(end, Succeed)
+    assert end.outcome["digest"] == "sha256:reported"
+
+
+OTHER = Proof({"app": "sha256:mine"}, ("app runs sha256:other instead of sha256:mine",))
+
+
+def test_what_runs_is_not_what_was_asked_for() -> None:
+    found = poll(Finding.STABLE, proof=OTHER)
+    assert isinstance(found.decision, Fail)
+    assert found.decision.error is Error.DEPLOYMENT_FAILED
+    assert "app runs sha256:other instead of sha256:mine" in found.decision.cause["message"]
+    assert found.decision.cause["rolledBack"] is False
+    assert found.result is Result.FAILED
+    assert found.state
+    assert (found.state.owner, found.state.stable) == (None, STATE.stable)
+
+
+def test_where_ecs_has_returned_to_another_digest_the_deployer_returns() -> None:
+    found = poll(Finding.ECS_ROLLED_BACK, proof=OTHER)
+    assert isinstance(found.decision, Register)
+    assert found.decision.rollout.target == td(1)
+    assert not found.decision.rollout.stops
+
+
+def test_a_return_to_another_digest_has_failed() -> None:
+    found = poll(Finding.STABLE, BACK, proof=OTHER)
+    assert isinstance(found.decision, Fail)
+    assert found.decision.error is Error.ROLLBACK_FAILED
+    assert OTHER.differences[0] in found.decision.cause["message"]
+
+
+STOPS = "arn:aws:ecs:eu-west-1:123456789012:service-deployment/production1/doorman-service/2"
+
+
+@table(
+    "finding, proof, is_back",
+    {
+        "ECS has rolled back": (Finding.ECS_ROLLED_BACK, NOTHING_KNOWN, True),
+        "ECS has rolled back to another digest": (Finding.ECS_ROLLED_BACK, OTHER, False),
+        "ECS has failed to": (Finding.FAILED, NOTHING_KNOWN, False),
+        "ECS takes too long": (Finding.TIMED_OUT, NOTHING_KNOWN, False),
+    },
+)
+def test_after_ecs_was_told_to_roll_back(finding: Finding, proof: Proof, is_back: bool) -> None:
+    found = poll(finding, BACK._replace(stops=STOPS), proof=proof)
+    if is_back:
+        assert isinstance(found.decision, Fail)
+        assert found.decision.cause["rolledBack"] is True
+    else:
+        assert isinstance(found.decision, Register)
+        assert (found.decision.rollout.stops, found.decision.rollout.updated_at) == ("", None)
+        assert found.decision.rollout.failure == BACK.failure
 
 
 ROLLBACK_FAILED = FAILED._replace(error=Error.ROLLBACK_FAILED)

@@ -20,7 +20,7 @@ REQUEST: dict[str, Any] = {
 
 @pytest.fixture(params=["BLUE_GREEN", "LINEAR", "CANARY"])
 def service(model: EcsModel, request: pytest.FixtureRequest) -> Service:
-    document = {"family": "doorman", "containerDefinitions": [{"name": "app", "image": "doorman:1"}]}
+    document = {"family": "doorman", "containerDefinitions": [{"name": "app", "image": model.pinned("doorman:1")}]}
     revision = model.add_revision(document)
     return model.add_service("doorman-service", revision, strategy=request.param, bake_minutes=5)
 
@@ -79,7 +79,7 @@ def test_somebody_elses_deployment_is_respected(model: EcsModel, service: Servic
 
     def change(action: str, _body: dict[str, Any]) -> None:
         if action == "UpdateService":
-            service.shifts.append(model.start_deployment(service, theirs))
+            model.start_deployment(service, theirs)
 
     model.after_call = change
     end = execute(REQUEST, clock)
@@ -96,7 +96,7 @@ def test_what_ran_before_is_somebodys_change_too_if_they_bring_it_back(
     def bring_back(action: str, _body: dict[str, Any]) -> None:
         if action == "UpdateService":
             clock.advance(1)
-            service.shifts.append(model.start_deployment(service, before))
+            model.start_deployment(service, before)
 
     model.after_call = bring_back
     end = execute(REQUEST, clock)
@@ -113,8 +113,8 @@ def test_somebody_elses_change_before_the_update_runs_with_ours(
     theirs = model.add_revision({"family": "doorman", "containerDefinitions": containers})
 
     def change_once(action: str, _body: dict[str, Any]) -> None:
-        if action == "RegisterTaskDefinition" and not service.shifts:
-            service.shifts.append(model.start_deployment(service, theirs))
+        if action == "RegisterTaskDefinition" and len(service.shifts) == 1:
+            model.start_deployment(service, theirs)
 
     model.before_call = change_once
     end = execute(REQUEST, clock)
@@ -144,7 +144,7 @@ def test_a_call_of_an_execution_that_died_is_overtaken_if_it_is_applied_late(
     def apply_late(action: str, _body: dict[str, Any]) -> None:
         if action == "UpdateService" and lost not in {each.revision for each in service.shifts}:
             clock.advance(1)
-            service.shifts.append(model.start_deployment(service, lost))
+            model.start_deployment(service, lost)
 
     model.after_call = apply_late
     clock.advance(60)

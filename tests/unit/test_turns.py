@@ -33,7 +33,10 @@ HOLD, RELEASE = {**SERVICE, "hold": "wet paint"}, {**SERVICE, "release": True}
 
 @pytest.fixture
 def service(model: EcsModel) -> Service:
-    return add_doorman(model)
+    doorman = add_doorman(model)
+    for number in (1, 2):
+        model.push_image("doorman", f"sha256:{number:064}", f"1.{number}.0")
+    return doorman
 
 
 def outcome(end: End) -> str:
@@ -239,9 +242,21 @@ def test_what_somebody_else_has_brought_in_since_is_not_what_runs_already(
     model: EcsModel, service: Service, clock: Clock
 ) -> None:
     execute({**REQUEST, **push("first", "11:59:00", digest="1")}, clock, name="first")
-    model.start_deployment(service, add_theirs(model))
+    theirs = add_theirs(model)
+    document = model.revision(theirs).document
+    document["containerDefinitions"][0]["image"] = model.pinned(OLD_IMAGE)
+    model.start_deployment(service, theirs)
     clock.advance(60)
     assert outcome(execute(SAME, clock, name="again")) == "DEPLOYED"
+
+
+def test_what_somebody_else_has_brought_in_since_may_run_it_already(
+    model: EcsModel, service: Service, clock: Clock
+) -> None:
+    execute({**REQUEST, **push("first", "11:59:00", digest="1")}, clock, name="first")
+    model.start_deployment(service, add_theirs(model))
+    clock.advance(60)
+    assert outcome(execute(SAME, clock, name="again")) == "UNCHANGED"
 
 
 def test_what_failed_is_tried_again_once_it_is_pushed_again(model: EcsModel, service: Service, clock: Clock) -> None:

@@ -23,6 +23,7 @@ START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 NEW, OLD, FOREIGN, LATE = "td:2", "td:1", "td:9", "td:3"
 MINE = f"ecs-svc/{NEW}-PRIMARY"
 SECOND = timedelta(seconds=1)
+YOUNG, AGED = NOT_SHOWN_YET - SECOND, NOT_SHOWN_YET
 
 
 def deployment(revision: str, status: str, state: str | None = None, **more: Any) -> dict[str, Any]:
@@ -236,18 +237,20 @@ def shifting(current: str = ARN) -> Service:
 def test_a_shift_is_judged_by_the_status_of_its_service_deployment(
     status: str, finding: Finding, overdue_finding: Finding
 ) -> None:
-    assert judge_shift(shifting(), shift(status), overdue=False).finding == finding
-    assert judge_shift(shifting(), shift(status), overdue=True).finding == overdue_finding
+    assert judge_shift(shifting(), shift(status), AGED, overdue=False).finding == finding
+    assert judge_shift(shifting(), shift(status), AGED, overdue=True).finding == overdue_finding
 
 
 def test_a_failed_shift_says_what_ecs_said() -> None:
-    assert judge_shift(shifting(), shift("STOPPED"), overdue=False).reason == "BAKE_TIME: said"
+    assert judge_shift(shifting(), shift("STOPPED"), AGED, overdue=False).reason == "BAKE_TIME: said"
 
 
 @pytest.mark.parametrize("status", ["SUCCESSFUL", "STOPPED"])
 def test_a_shift_that_is_not_the_current_one_any_more_was_displaced(status: str) -> None:
-    assert judge_shift(shifting("another"), shift(status), overdue=False).finding == Finding.DISPLACED
-    assert judge_shift(shifting(""), shift(status), overdue=False).finding != Finding.DISPLACED
+    assert judge_shift(shifting("another"), shift(status), AGED, overdue=False).finding == Finding.DISPLACED
+    assert judge_shift(shifting(""), shift(status), AGED, overdue=False).finding != Finding.DISPLACED
+    # A read may still show the deployment of before.
+    assert judge_shift(shifting("another"), shift(status), YOUNG, overdue=False).finding == Finding.NOT_SHOWN
 
 
 def test_a_shift_is_waited_for_a_minute() -> None:

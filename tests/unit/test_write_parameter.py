@@ -49,8 +49,9 @@ def test_the_image_that_runs(
     model: EcsModel, service: Service, clock: Clock, whose: dict[str, str], image: str
 ) -> None:
     deploy(clock, "1.1.0")
-    assert write_parameter.handler(EVENT | whose, CONTEXT) == image
-    assert model.parameters == {PARAMETER: image}
+    written = write_parameter.handler(EVENT | whose, CONTEXT)
+    assert model.named(str(written)) == image
+    assert model.parameters == {PARAMETER: written}
 
 
 @pytest.mark.parametrize("whose", [{"repository": "doorman"}, {"container": "other"}])
@@ -66,7 +67,7 @@ def test_what_still_rolls_out_is_not_written(model: EcsModel, service: Service, 
     containers = [{**document["containerDefinitions"][1], "image": f"{REGISTRY}/team/doorman:1.2.0"}]
     model.start_deployment(service, model.add_revision({"family": "doorman", "containerDefinitions": containers}))
     write_parameter.handler(EVENT | {"repository": "team/doorman"}, CONTEXT)
-    assert model.parameters == {PARAMETER: f"{REGISTRY}/team/doorman:1.1.0"}
+    assert model.named(model.parameters[PARAMETER]) == f"{REGISTRY}/team/doorman:1.1.0"
 
 
 def test_an_event_that_comes_late_writes_what_runs_now(model: EcsModel, service: Service, clock: Clock) -> None:
@@ -74,7 +75,7 @@ def test_an_event_that_comes_late_writes_what_runs_now(model: EcsModel, service:
         deploy(clock, tag)
     for _ in range(2):
         write_parameter.handler(EVENT | {"repository": "team/doorman"}, CONTEXT)
-        assert model.parameters == {PARAMETER: f"{REGISTRY}/team/doorman:1.2.0"}
+        assert model.named(model.parameters[PARAMETER]) == f"{REGISTRY}/team/doorman:1.2.0"
 
 
 def test_who_may_not_write_it_fails_by_name(model: EcsModel, service: Service) -> None:

@@ -165,10 +165,20 @@ class Service:
         return next(one for one in self.describe()["deployments"] if one["status"] == "PRIMARY")
 
     def images(self) -> list[str]:
-        """The images of the containers that the service is to run."""
+        """The images of the containers that the service is to run, by their tags where ECR has one."""
         revision = self.primary()["taskDefinition"]
         definition = self.ecs.describe_task_definition(taskDefinition=revision)["taskDefinition"]
-        return [container["image"] for container in definition["containerDefinitions"]]
+        return [self.by_tag(container["image"]) for container in definition["containerDefinitions"]]
+
+    def by_tag(self, image: str) -> str:
+        """An image by its tag, where it has a digest and ECR has a tag for it."""
+        name, _, digest = image.partition("@")
+        if not digest or not name.startswith(self.cloud.registry):
+            return image
+        (found,) = self.cloud.client("ecr").describe_images(
+            repositoryName=name.partition("/")[2], imageIds=[{"imageDigest": digest}]
+        )["imageDetails"]
+        return f"{name}:{found['imageTags'][0]}" if found.get("imageTags") else image
 
     def wait(self, is_there: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """Wait until the service is as it has to be; gives it."""

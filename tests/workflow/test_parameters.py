@@ -23,11 +23,11 @@ def test_a_success_is_written(cloud: Cloud, written: Service) -> None:
     with deployer.new(service.name) as executions:
         image = service.push("v2")
     assert executions[0]["output"]["outcome"] == "DEPLOYED"
-    eventually(lambda: value() == image)
+    eventually(lambda: service.by_tag(value()) == image)
     with deployer.new(service.name) as executions:
         service.push("v3", "crash")
     assert executions[0]["error"] == "DeploymentFailed"
     with deployer.new(service.name) as executions:
         newest = service.push("v4")
     assert executions[0]["output"]["outcome"] == "DEPLOYED"
-    eventually(lambda: value() == newest)
+    eventually(lambda: service.by_tag(value()) == newest)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 REGISTER, UPDATE, POLL = "register_task_definition", "update_service", "poll_stability"
 DISPATCH, WRITE = "dispatcher", "write_parameter"
 STEPS = (REGISTER, UPDATE, POLL)
+INDEX = "application/vnd.oci.image.index.v1+json"
 FUNCTIONS = (*STEPS, DISPATCH, WRITE)
 
 # What the functions are given for Lambda's own sake; and what the emulator's ECS does not know.
@@ -35,6 +36,7 @@ NOT_SEEN_HERE = {
     "xray:PutTelemetryRecords": "Lambda sends the trace",
     "ecs:DescribeServiceDeployments": "the emulator has no service deployments",
     "ecs:DescribeServiceRevisions": "the emulator has no service deployments",
+    "ecs:StopServiceDeployment": "the emulator has no service deployments",
 }
 
 
@@ -89,6 +91,41 @@ class Stage:
         """Deploy an image by hand; gives what a person reads of it."""
         return self._start(image=f"{self.service.repository}:good")
 
+    def deploy_over_theirs(self) -> str:
+        """Deploy on top of a person's revision, of which nobody knows what it runs; gives the log as well."""
+        runs = self.service.ecs.describe_task_definition(taskDefinition=self.service.primary()["taskDefinition"])
+        keys = ("family", "taskRoleArn", "executionRoleArn", "containerDefinitions")
+        theirs = {key: runs["taskDefinition"][key] for key in keys}
+        theirs["containerDefinitions"][0]["image"] = f"{self.cloud.registry}/{self.service.repository}:1"
+        made = self.service.ecs.register_task_definition(**theirs)["taskDefinition"]["taskDefinitionArn"]
+        # The emulator tells whole seconds, so that theirs could seem to be from before.
+        judged = datetime.fromisoformat(self.deployer.state(self.service.key)["stable"]["at"])
+        eventually(lambda: datetime.now(UTC) - judged > timedelta(seconds=1))
+        self.service.update(made)
+        self.service.wait_stable()
+        before = len(self.deployer.log(REGISTER))
+        return self.deploy() + self.deployer.log(REGISTER)[before:]
+
+    def deploy_moved_tag(self) -> str:
+        """Deploy a tag that has moved, so that what runs has none any more."""
+        image = f"{self.service.repository}:moving"
+        ends = []
+        for _ in range(2):
+            self.service.push("moving")
+            ends.append(self._start(image=image))
+        return ends[-1]
+
+    def deploy_index(self) -> str:
+        """Deploy an image for more than one platform."""
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [], "annotations": {"unique": now()}}
+        self.cloud.client("ecr").put_image(
+            repositoryName=self.service.repository,
+            imageTag="index",
+            imageManifest=json.dumps(index),
+            imageManifestMediaType=INDEX,
+        )
+        return self._start(image=f"{self.service.repository}:index")
+
     def deploy_again(self) -> str:
         """Deploy it as the dispatcher does where an execution has died that may have registered a revision."""
         self.pushes += 1
@@ -135,7 +172,7 @@ class Stage:
         event = request_for(self.service, execution="by-hand", parameter=WRITTEN["parameter"], container="web")
         answer = self.deployer.invoke(WRITE, event)
         if isinstance(answer, str):
-            return "DEPLOYED" if answer == self.service.images()[0] else answer
+            return "DEPLOYED" if self.service.by_tag(answer) == self.service.images()[0] else answer
         return f"{answer['errorType']} {answer['errorMessage']}"
 
     def _lost_push(self) -> dict[str, Any]:
@@ -192,6 +229,8 @@ ENDS = [
     (REGISTER, "ecs:DescribeTaskDefinition", "", Stage.deploy),
     (REGISTER, "ecr:DescribeImages", "", Stage.deploy),
     (REGISTER, "ecr:DescribePullThroughCacheRules", "", Stage.deploy_nothing),
+    (REGISTER, "ecr:GetLifecyclePolicy", "", Stage.deploy_moved_tag),
+    (REGISTER, "ecr:BatchGetImage", "", Stage.deploy_index),
     (REGISTER, "ecs:RegisterTaskDefinition", "", Stage.deploy),
     (REGISTER, "ecs:TagResource", "ecs:CreateAction", Stage.deploy),
     (REGISTER, "iam:PassRole", "iam:PassedToService", Stage.deploy),
@@ -229,6 +268,11 @@ GOES_ON = [
     (POLL, "ecs:DescribeTaskDefinition", "", Stage.fail),
     (POLL, "ecs:DeregisterTaskDefinition", "", Stage.fail),
     (POLL, "logs:GetLogEvents", "", Stage.fail),
+]
+# Without it what runs stays unknown, and the log says so.
+UNKNOWN = [
+    (REGISTER, "ecs:ListTasks", "", Stage.deploy_over_theirs),
+    (REGISTER, "ecs:DescribeTasks", "", Stage.deploy_over_theirs),
 ]
 # Without it the function gets no message.
 NOTHING_ARRIVES = [
@@ -309,6 +353,18 @@ def test_without_it_the_return_goes_on(
     assert stage.service.primary()["taskDefinition"] == stable
 
 
+@pytest.mark.parametrize(
+    ("function", "action", "condition", "act"), UNKNOWN, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_without_it_the_deployment_goes_on(
+    stage: Stage, function: str, action: str, condition: str, act: Callable[[Stage], str]
+) -> None:
+    with stage.without(function, action, condition):
+        end = act(stage)
+    assert "DEPLOYED" in end
+    assert f"may not call {action}" in end
+
+
 @pytest.mark.parametrize(("function", "action", "condition"), NOTHING_ARRIVES)
 def test_without_it_nothing_arrives(stage: Stage, function: str, action: str, condition: str) -> None:
     with stage.without(function, action, condition):
@@ -316,7 +372,7 @@ def test_without_it_nothing_arrives(stage: Stage, function: str, action: str, co
         assert eventually(stage.deployer.take) == "anything"
 
 
-@pytest.mark.parametrize("act", dict.fromkeys(case[3] for case in [*ENDS, *GOES_ON]))
+@pytest.mark.parametrize("act", dict.fromkeys(case[3] for case in [*ENDS, *GOES_ON, *UNKNOWN]))
 def test_with_all_of_them_it_works(stage: Stage, act: Callable[[Stage], str]) -> None:
     end = act(stage)
     assert "may not call" not in end
@@ -324,7 +380,7 @@ def test_with_all_of_them_it_works(stage: Stage, act: Callable[[Stage], str]) ->
 
 
 def test_every_permission_of_every_function_is_among_them(stage: Stage) -> None:
-    tried = {case[:3] for case in [*ENDS, *GOES_ON, *NOTHING_ARRIVES]}
+    tried = {case[:3] for case in [*ENDS, *GOES_ON, *UNKNOWN, *NOTHING_ARRIVES]}
     given = {
         (function, action, key)
         for function in FUNCTIONS
@@ -332,7 +388,8 @@ def test_every_permission_of_every_function_is_among_them(stage: Stage) -> None:
         for action in actions(statement)
         for key in [next((key for operator in statement.get("Condition", {}).values() for key in operator), "")]
     }
-    cluster = {(POLL, "ecs:ListTasks", "ecs:cluster"), (POLL, "ecs:DescribeTasks", "ecs:cluster")}
+    by_cluster = ("ecs:ListTasks", "ecs:DescribeTasks")
+    cluster = {(function, action, "ecs:cluster") for function in (REGISTER, POLL) for action in by_cluster}
     assert {(*each[:2], "") if each in cluster else each for each in given if each[1] not in NOT_SEEN_HERE} == tried
     assert {action for _, action, _ in given} >= set(NOT_SEEN_HERE)
 

@@ -34,11 +34,12 @@ def test_a_broken_push(cloud: Cloud, service: Service) -> None:
     with deployer.new(service.name) as executions:
         service.push("v2", "crash")
     story = story_of(cloud, executions[0]["executionArn"])
-    new, old = f"{service.name}:2", f"{service.name}:1"
-    assert (story.end, story.status, story.before, story.after) == ("DeploymentFailed", "FAILED", old, old)
+    # What ran comes back with its digests, as a revision of its own.
+    old, new, back = (f"{service.name}:{number}" for number in (1, 2, 3))
+    assert (story.end, story.status, story.before, story.after) == ("DeploymentFailed", "FAILED", old, back)
     assert labels(story) == ["push", "register", "update", "poll", "verdict", "rollout", "roll back", "return"]
     assert bars(story, "rollout") == [new]
-    assert bars(story, "return") == [old]
+    assert bars(story, "return") == [back]
     assert bars(story, "verdict") == ["DeploymentFailed", "DeploymentFailed"]
     died = [text for row in story.rows if row.label == f"task of {new}" for text in (bar.text for bar in row.bars)]
     assert any("Essential container" in text for text in died)

@@ -1,7 +1,8 @@
 """The calls to ECR."""
 
+import json
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 from botocore.exceptions import ClientError
@@ -15,34 +16,113 @@ from ecs_deploy.core.policy import Image
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
+    from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef
 
 _NO_SUCH_IMAGE = frozenset({"ImageNotFoundException", "RepositoryNotFoundException"})
 
 
-def digest_of(image: ImageReference) -> str:
-    """The digest of an image of this account's ECR; none for one that a pull through a cache will bring in.
+class Stored(NamedTuple):
+    """An image as ECR keeps it; `status` is ACTIVE where it can be pulled.
 
-    Raises `DeployError`, `AwsUnavailable`.
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html
+    """
+
+    digest: str
+    tags: tuple[str, ...]
+    status: str
+    media_type: str
+
+
+def describe(image: ImageReference, *others: str) -> tuple[Stored | None, dict[str, Stored]]:
+    """Read an image of this account's ECR and, of the same repository, those with `others` as digests, by digest.
+
+    The image is None where a pull through a cache will bring it in. Raises `DeployError`, `AwsUnavailable`.
     https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
+    """
+    wanted = [image, *(image.pinned(each) for each in others)]
+    found = _describe(image.path, *wanted)
+    if found is None and others:
+        # One of them is missing, and the answer is an error for all.
+        found = [stored for each in wanted for stored in _describe(image.path, each) or ()]
+    mine = [each for each in found or () if (image.digest or image.tag) in {each.digest, *each.tags}]
+    if not mine and _is_pulled_through(image.path):
+        # ECS pulls it into the cache.
+        return None, {}
+    if not mine:
+        raise DeployError(
+            Error.IMAGE_NOT_FOUND, f"There is no image {image} in ECR. Push it, or correct the repository and the tag."
+        )
+    return mine[0], {each.digest: each for each in found or () if each.digest in others}
+
+
+def _describe(repository: str, *images: ImageReference) -> list[Stored] | None:
+    """Read images of a repository; None where one of them, or the repository, is not there."""
+    ids: list[ImageIdentifierTypeDef] = [
+        {"imageDigest": each.digest} if each.digest else {"imageTag": each.tag or ""} for each in images
+    ]
+    with translating():
+        try:
+            found = connect().describe_images(repositoryName=repository, imageIds=ids)["imageDetails"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _NO_SUCH_IMAGE:
+                raise
+            return None
+    return [
+        Stored(
+            each["imageDigest"],
+            tuple(each.get("imageTags", ())),
+            each.get("imageStatus", "ACTIVE"),
+            each.get("imageManifestMediaType", ""),
+        )
+        for each in found
+    ]
+
+
+def manifest(repository: str, digest: str) -> str:
+    """The manifest with a digest; empty where there is none. Raises `DeployError`, `AwsUnavailable`.
+
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html
     """
     with translating():
         try:
-            found = connect().describe_images(
-                repositoryName=image.path,
-                imageIds=[{"imageDigest": image.digest} if image.digest else {"imageTag": image.tag or ""}],
-            )["imageDetails"]
+            found = connect().batch_get_image(
+                repositoryName=repository, imageIds=[{"imageDigest": digest}], acceptedMediaTypes=[*artifact.MANIFESTS]
+            )["images"]
         except ClientError as error:
             if error.response["Error"]["Code"] not in _NO_SUCH_IMAGE:
                 raise
             found = []
-    if not found and _is_pulled_through(image.path):
-        # ECS pulls it into the cache.
-        return ""
-    if not found:
-        raise DeployError(
-            Error.IMAGE_NOT_FOUND, f"There is no image {image} in ECR. Push it, or correct the repository and the tag."
-        )
-    return found[0]["imageDigest"]
+    return found[0]["imageManifest"] if found else ""
+
+
+def lifecycle_policy(repository: str) -> str:
+    """The lifecycle policy of a repository; empty where it has none. Raises `DeployError`, `AwsUnavailable`.
+
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetLifecyclePolicy.html
+    """
+    with translating():
+        try:
+            return connect().get_lifecycle_policy(repositoryName=repository)["lifecyclePolicyText"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in {"LifecyclePolicyNotFoundException", *_NO_SUCH_IMAGE}:
+                raise
+            return ""
+
+
+def retain(repository: str, digest: str, tag: str) -> None:
+    """Give an image a tag, which it may have already. Raises `DeployError`, `AwsUnavailable`.
+
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html
+    """
+    text = manifest(repository, digest)
+    media_type = json.loads(text).get("mediaType") if text else None
+    more: dict[str, Any] = {"imageManifestMediaType": media_type} if media_type else {}
+    with translating():
+        try:
+            connect().put_image(repositoryName=repository, imageManifest=text, imageTag=tag, imageDigest=digest, **more)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ImageAlreadyExistsException":
+                raise
 
 
 def tagged_images(repository: str) -> list[Image]:
@@ -73,20 +153,9 @@ def tagged_images(repository: str) -> list[Image]:
 
 
 def is_image(repository: str, digest: str) -> bool:
-    """Whether what has this digest is an image, as far as can be seen. Raises `DeployError`, `AwsUnavailable`.
-
-    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html
-    """
-    with translating():
-        try:
-            found = connect().batch_get_image(
-                repositoryName=repository, imageIds=[{"imageDigest": digest}], acceptedMediaTypes=[*artifact.MANIFESTS]
-            )["images"]
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in _NO_SUCH_IMAGE:
-                raise
-            found = []
-    return not found or artifact.is_image(found[0]["imageManifest"])
+    """Whether what has this digest is an image, as far as can be seen. Raises `DeployError`, `AwsUnavailable`."""
+    text = manifest(repository, digest)
+    return not text or artifact.is_image(text)
 
 
 def _is_pulled_through(repository: str) -> bool:

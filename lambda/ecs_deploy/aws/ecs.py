@@ -17,7 +17,7 @@ import boto3
 from ecs_deploy.aws.client import ONE_TRY, service_not_found, translating
 from ecs_deploy.core.formats import family, number
 from ecs_deploy.core.service import Service, Task
-from ecs_deploy.core.service_deployment import ServiceDeployment
+from ecs_deploy.core.service_deployment import ServiceDeployment, ServiceRevision
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs import ECSClient
@@ -115,7 +115,32 @@ def find_service_deployment(service: Service, revision: str, since: datetime) ->
     return next((each for each in newest if each.revision == revision), None)
 
 
-_MOST_DESCRIBED = 20
+def last_successful(cluster: str, service: str) -> ServiceRevision | None:
+    """Read what a service's newest successful service deployment has brought in: ECS rolls back to that.
+
+    Raises `DeployError`, `AwsUnavailable`.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceRevisions.html
+    """
+    with translating(cluster, service):
+        listed = connect().list_service_deployments(
+            cluster=cluster, service=service, status=["SUCCESSFUL"], maxResults=_MOST_LISTED
+        )["serviceDeployments"]
+        newest = sorted(listed, key=lambda each: each["createdAt"], reverse=True)[:1]
+        arns = [each["targetServiceRevisionArn"] for each in newest]
+        found = connect().describe_service_revisions(serviceRevisionArns=arns)["serviceRevisions"] if arns else []
+    return ServiceRevision.described(found[0]) if found else None
+
+
+def roll_back(service_deployment: str) -> None:
+    """Let ECS stop a service deployment that is under way, and return from it. Raises `DeployError`, `AwsUnavailable`.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopServiceDeployment.html
+    """
+    with translating():
+        connect().stop_service_deployment(serviceDeploymentArn=service_deployment, stopType="ROLLBACK")
+
+
+_MOST_DESCRIBED, _MOST_LISTED = 20, 100
 
 
 def _service_deployments(arns: list[str]) -> list[ServiceDeployment]:

@@ -97,6 +97,9 @@ def displaced_by(service: Service, call: Intent, state: State, now: datetime, *,
         return None
     own = own_revisions(state, call.execution)
     known = {call.revision, call.base.revision, *own, *late_revisions(state, call.revision, now)}
+    if returning and state.stable:
+        # It comes back in any case, if need be as another revision.
+        known.add(state.stable.revision)
     for each in sorted(service.deployments, key=lambda each: str(each.created_at), reverse=True):
         if each.status == "PRIMARY" or each.revision in known:
             continue

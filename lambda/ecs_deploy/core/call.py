@@ -83,10 +83,10 @@ def _answered(
     if rollout.phase is Phase.DEPLOYING and rollout.may_repeat:
         return Register(plan, updated.repeated())
     if rollout.may_repeat:
-        return Update(plan, rollout._replace(target=displaced).repeated())
+        return Update(plan._replace(digests={}), rollout._replace(target=displaced).repeated())
     if rollout.phase is Phase.DEPLOYING:
         failure = Failure(Error.DEPLOYMENT_FAILED, "Somebody else keeps changing the service.")
-        return Update(plan, updated.returning(displaced, failure))
+        return Update(plan._replace(digests={}), updated.returning(displaced, failure))
     return wait(plan, updated, service, now)
 
 

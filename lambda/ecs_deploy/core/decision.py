@@ -148,7 +148,7 @@ def pause(plan: Plan, rollout: Rollout, hook: Hook | None, now: datetime) -> Wai
 
 def succeed(outcome: Outcome, plan: Plan, rollout: Rollout, now: datetime, *reasons: str) -> Succeed:
     """End well, after the service was updated or was about to be."""
-    skipped = skip(outcome, plan.cluster, plan.service, plan.candidate, plan.image, now, *reasons)
+    skipped = skip(outcome, plan.cluster, plan.service, plan.candidate, plan.image, now, *reasons, *plan.warnings)
     deployment = rollout.deployment if rollout.updated_at else None
     done = {"revision": plan.revision, "replaced": plan.replaced, "deployment": deployment, "polls": rollout.polls}
     return skipped._replace(outcome={**skipped.outcome, **done})
@@ -195,7 +195,7 @@ def fail(
     """End badly, with the reason told."""
     cause = {
         "message": message,
-        "reasons": [*failure.reasons, *reasons],
+        "reasons": [*failure.reasons, *reasons, *plan.warnings],
         "image": plan.image,
         "digest": plan.candidate.digest or None,
         "revision": plan.revision,

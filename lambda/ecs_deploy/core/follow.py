@@ -5,11 +5,12 @@ from typing import NamedTuple, assert_never
 
 from ecs_deploy.core import transitions
 from ecs_deploy.core.decision import Decision, End, Outcome, Register, Update, fail, pause, skip, succeed, wait
+from ecs_deploy.core.digests import NOTHING_KNOWN, Proof
 from ecs_deploy.core.errors import Error
 from ecs_deploy.core.formats import short
 from ecs_deploy.core.plan import Explanation, Failure, Plan, Rollout
 from ecs_deploy.core.service import Service
-from ecs_deploy.core.state import EVERY_CONTAINER, Phase, Result, Stable, State
+from ecs_deploy.core.state import Phase, Result, Stable, State
 from ecs_deploy.core.verdict import Finding, Verdict
 
 FAILURES = frozenset({Finding.FAILED, Finding.TIMED_OUT, Finding.ECS_ROLLED_BACK})
@@ -28,9 +29,12 @@ class Step(NamedTuple):
 
 def after_poll(
     plan: Plan, rollout: Rollout, verdict: Verdict, explanation: Explanation, service: Service | None, state: State,
-    now: datetime,
+    now: datetime, proof: Proof = NOTHING_KNOWN,
 ) -> Step:  # fmt: skip
-    """What follows a verdict on the target of the rollout, which the owner of the service follows."""
+    """What follows a verdict on the target of the rollout, which the owner of the service follows.
+
+    The `proof` is of what runs, where the verdict is that something is stable.
+    """
     rollout = rollout._replace(reason=verdict.reason or rollout.reason)
     if verdict.finding is Finding.PAUSED:
         return Step(pause(plan, rollout, verdict.hook, now))
@@ -40,9 +44,9 @@ def after_poll(
         return Step(Update(plan, rollout.repeated()))
     match rollout.phase:
         case Phase.DEPLOYING:
-            return _after_deployment(plan, rollout, verdict, explanation, service, state, now)
+            return _after_deployment(plan, rollout, verdict, explanation, service, state, now, proof)
         case Phase.RETURNING:
-            return _after_return(plan, rollout, verdict, explanation, service, state, now)
+            return _after_return(plan, rollout, verdict, explanation, service, state, now, proof)
     assert_never(rollout.phase)
 
 
@@ -69,24 +73,35 @@ def superseded(plan: Plan, rollout: Rollout, state: State, now: datetime) -> End
 
 def _after_deployment(
     plan: Plan, rollout: Rollout, verdict: Verdict, explanation: Explanation, service: Service | None, state: State,
-    now: datetime,
+    now: datetime, proof: Proof,
 ) -> Step:  # fmt: skip
-    if verdict.finding is Finding.STABLE:
-        stable = Stable(plan.revision, now, _digests(plan, state), rollout.schedule.memory(rollout.elapsed(now)))
-        after = transitions.deployed(state, plan.candidate, plan.containers, stable)
-        return Step(_succeeded(plan, rollout, service, now), after, Result.DEPLOYED)
+    if verdict.finding is Finding.STABLE and not proof.differences:
+        took = rollout.schedule.memory(rollout.elapsed(now))
+        after = transitions.deployed(
+            state,
+            plan.candidate,
+            plan.containers,
+            Stable(plan.revision, now, proof.digests, took, plan.parts, plan.written),
+        )
+        return Step(_succeeded(plan, rollout, service, now, proof), after, Result.DEPLOYED)
     if verdict.finding in {Finding.DISPLACED, Finding.OVERTAKEN}:
         return displaced(plan, rollout, state, str(verdict.reason), now)
-    failure = _failure(plan, verdict, explanation)
+    failure = _failure(plan, verdict, explanation, proof)
     after = transitions.failed(state, plan.candidate, now)
     over = transitions.ended(after, plan.execution)
     if verdict.finding is Finding.GONE or service is None:
         return Step(fail(plan, failure, failure.message, rolled_back=None), over, Result.FAILED)
-    if verdict.finding is Finding.ECS_ROLLED_BACK:
+    if verdict.finding is Finding.STABLE:
+        message = f"{failure.message} The deployment was left as it is. Deploy by digest, or with pin, to run that one."
+        return Step(fail(plan, failure, message, rolled_back=False), over, Result.FAILED)
+    if verdict.finding is Finding.ECS_ROLLED_BACK and not proof.differences:
         message = f"{failure.message} ECS has returned the service to {short(service.current)}."
         restored = transitions.ended(after, plan.execution, restored=True)
         return Step(
-            fail(plan, failure, message, rolled_back=True), restored, Result.FAILED, deregisters=plan.registered
+            fail(plan, failure, message, rolled_back=True, reasons=proof.unproven),
+            restored,
+            Result.FAILED,
+            deregisters=plan.registered,
         )
     target = state.stable.revision if state.stable else plan.base.revision
     if not plan.rollback:
@@ -103,21 +118,28 @@ def _after_deployment(
             f" {short(plan.base.revision)}, which somebody else had brought in and which was not stable yet, goes too."
         )
         failure = failure._replace(message=failure.message + also)
-    return Step(Register(plan, rollout.returning(target, failure)), after, Result.FAILED)
+    stops = "" if service.is_rolling else rollout.service_deployment
+    return Step(Register(plan, rollout.returning(target, failure, stops=stops)), after, Result.FAILED)
 
 
 def _after_return(
     plan: Plan, rollout: Rollout, verdict: Verdict, explanation: Explanation, service: Service | None, state: State,
-    now: datetime,
+    now: datetime, proof: Proof,
 ) -> Step:  # fmt: skip
     failure = rollout.failure or Failure(Error.DEPLOYMENT_FAILED, "")
-    if verdict.finding is Finding.STABLE:
+    is_back = verdict.finding is Finding.STABLE or (verdict.finding is Finding.ECS_ROLLED_BACK and rollout.stops)
+    if is_back and not proof.differences:
         message = f"{failure.message} The service was returned to {short(rollout.target)} and is stable."
-        after = transitions.returned(state, plan.execution, rollout.target)
-        return Step(fail(plan, failure, message, rolled_back=True), after, Result.FAILED, deregisters=plan.registered)
+        after = transitions.returned(state, plan.execution, rollout.target, plan.written)
+        end = fail(plan, failure, message, rolled_back=True, reasons=proof.unproven)
+        return Step(end, after, Result.FAILED, deregisters=plan.registered)
+    if rollout.stops and verdict.finding is not Finding.DISPLACED:
+        # ECS did not return to it, so that the deployer does.
+        return Step(Register(plan, rollout.returning(rollout.target, failure)))
     if verdict.finding is Finding.DISPLACED:
         return displaced(plan, rollout, state, str(verdict.reason), now)
-    why = (rollout.reason or verdict.finding.name.replace("_", " ").lower(), *explanation.reasons)
+    said = rollout.reason or verdict.finding.name.replace("_", " ").lower()
+    why = (*(proof.differences or (said,)), *explanation.reasons)
     runs = (
         "; ".join(
             f"{short(each.revision)} is {each.status}, {each.running} of its tasks run" for each in service.deployments
@@ -134,7 +156,7 @@ def _after_return(
     return Step(end, after, Result.FAILED)
 
 
-def _succeeded(plan: Plan, rollout: Rollout, service: Service | None, now: datetime) -> End:
+def _succeeded(plan: Plan, rollout: Rollout, service: Service | None, now: datetime, proof: Proof) -> End:
     """A stable end, and what people may not expect of it."""
     if not plan.registered and plan.revision == plan.base.revision and rollout.deployment == plan.base.deployment:
         why = f"the service ran {short(plan.revision)} already, so ECS made no deployment"
@@ -142,25 +164,23 @@ def _succeeded(plan: Plan, rollout: Rollout, service: Service | None, now: datet
     reasons = []
     if service and service.desired == 0:
         reasons.append("the desired count is 0: no task was started, and nothing shows that the image works")
+    else:
+        reasons += proof.unproven
     if service and service.succeeds_early and len(service.deployments) > 1:
         reasons.append("early success: old tasks still run, and ECS's circuit breaker and alarms are off from now on")
-    return succeed(Outcome.DEPLOYED, plan, rollout, now, *reasons)
+    noted = next((proof.digests[each] for each in plan.containers if each in proof.digests), "")
+    known = plan._replace(candidate=plan.candidate._replace(digest=plan.candidate.digest or noted))
+    return succeed(Outcome.DEPLOYED, known, rollout, now, *reasons)
 
 
-def _digests(plan: Plan, state: State) -> dict[str, str]:
-    """The digests of what is stable now, as far as they are known."""
-    if EVERY_CONTAINER in plan.containers:
-        return {}
-    before = state.stable
-    kept = before.digests if before and before.revision == plan.base.revision else {}
-    return {**kept, **(dict.fromkeys(plan.containers, plan.candidate.digest) if plan.candidate.digest else {})}
-
-
-def _failure(plan: Plan, verdict: Verdict, explanation: Explanation) -> Failure:
+def _failure(plan: Plan, verdict: Verdict, explanation: Explanation, proof: Proof) -> Failure:
     what = f"{short(plan.revision)} ({plan.image}) on {plan.service} of the cluster {plan.cluster}"
     if verdict.finding is Finding.GONE:
         reason = str(verdict.reason)
         return Failure(Error.DEPLOYMENT_FAILED, f"{what} did not become stable: {reason}.", (reason,))
+    if verdict.finding is Finding.STABLE:
+        message = f"{what} is stable, and is not what was asked for: {'; '.join(proof.differences)}."
+        return Failure(Error.DEPLOYMENT_FAILED, message, proof.differences)
     if verdict.finding is Finding.TIMED_OUT:
         message = f"{what} was not stable after {plan.timeout} seconds: {explanation.cause}"
         return Failure(Error.DEPLOYMENT_TIMED_OUT, message, explanation.reasons)

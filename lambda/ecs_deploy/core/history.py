@@ -1,6 +1,7 @@
-"""What the history of a service tells: the revision before the one that it runs."""
+"""What the history of a service tells: the revision before the one that it runs, and with which digests it ran."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from ecs_deploy.core.errors import DeployError, Error
 from ecs_deploy.core.formats import short
@@ -25,11 +26,35 @@ def revision_before(current: str, history: Sequence[Entry], last_stable: str) ->
     return stable[-1]
 
 
+class Ran(NamedTuple):
+    """What a revision ran with: the digests by container, and the image that it was made for, with its digest."""
+
+    digests: Mapping[str, str] = {}
+    image: str = ""
+    digest: str = ""
+
+
+def ran_with(revision: str, history: Iterable[Entry]) -> Ran:
+    """What a revision ran with when it was stable last, as far as the history knows."""
+    known = Ran()
+    for each in _deployed(history):
+        if each.revision == revision:
+            known = Ran(each.digests or known.digests, each.image, each.candidate.digest)
+        elif each.replaced == revision and not known.digests:
+            known = Ran(each.replaced_digests)
+    return known
+
+
+def _deployed(history: Iterable[Entry]) -> list[Entry]:
+    """What was deployed, the oldest first."""
+    done = [(each.ended_at, each) for each in history if each.ended_at and each.result is Result.DEPLOYED]
+    return [each for _, each in sorted(done, key=lambda pair: pair[0])]
+
+
 def _stable(history: Iterable[Entry]) -> list[str]:
     """The revisions that lead to what is stable now, the oldest first."""
     stable: list[str] = []
-    done = [(each.ended_at, each) for each in history if each.ended_at and each.result is Result.DEPLOYED]
-    for _, each in sorted(done, key=lambda pair: pair[0]):
+    for each in _deployed(history):
         for revision in filter(None, (each.replaced, each.revision)):
             if revision in stable:
                 del stable[stable.index(revision) + 1 :]

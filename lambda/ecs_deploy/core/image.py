@@ -83,6 +83,13 @@ class ImageReference(NamedTuple):
         """What Docker pulls when neither tag nor digest is written: ``latest``."""
         return self if self.tag or self.digest else self._replace(tag="latest")
 
+    def pinned(self, digest: str) -> Self:
+        """The image with this digest, whatever becomes of its tag, in the form that ECS documents.
+
+        https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html (image)
+        """
+        return self._replace(tag=None, digest=digest)
+
     def versioned_as(self, other: "ImageReference") -> Self:
         """This repository, as it is written here, at the tag and digest of `other`."""
         return self._replace(tag=other.tag, digest=other.digest)

@@ -76,7 +76,8 @@ class Case(NamedTuple):
 def started(plan: Plan) -> Detail:
     """Notify that a deployment begins, before the service is touched."""
     message = f"{_name(plan.image)} is rolled out as {short(plan.revision)}, in place of {short(plan.base.revision)}."
-    return _on_its_way(plan, "STARTED", message)
+    warnings = f" Note: {'; '.join(plan.warnings)}." if plan.warnings else ""
+    return _on_its_way(plan, "STARTED", message + warnings)
 
 
 def paused(plan: Plan, rollout: Rollout, hook: Hook) -> Detail:
@@ -110,6 +111,7 @@ def _on_its_way(plan: Plan, what: str, message: str) -> Detail:
         "digest": plan.candidate.digest or None,
         "revision": plan.revision,
         "replaced": plan.replaced,
+        "reasons": [_cut(each, MOST_REASON) for each in plan.warnings[:MOST_REASONS]],
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 
 from ecs_deploy.core.errors import Error
 from ecs_deploy.core.poll_schedule import PollSchedule
-from ecs_deploy.core.state import Base, Candidate, Phase
+from ecs_deploy.core.state import Base, Candidate, Phase, Stable
 
 # Each time a call of an older execution was applied late, or somebody changed the service in the very moment.
 MOST_REPEATS = 2
@@ -35,7 +35,10 @@ class Plan(NamedTuple):
 
     `revision` (an ARN, as are the others) has `image` in `containers`; it was made from `base`, and `registered` for
     this. `replaced` was stable before. `request` is the checked request; `timeout` is seconds; `broken_since` is
-    when the failed rollout began that the service has not recovered from.
+    when the failed rollout began that the service has not recovered from. `digests` are those that have to run, by
+    container, in a return those that ran before, and `parts` those that are listed in one that is an index, None where
+    nobody tells. `written` are the images as they were written, where a return has pinned them. `warnings` tell people
+    what may keep this from being returned from.
     """
 
     candidate: Candidate
@@ -51,6 +54,10 @@ class Plan(NamedTuple):
     rollback: bool
     registered: bool = True
     broken_since: datetime | None = None
+    digests: Mapping[str, str] = {}
+    parts: Mapping[str, tuple[str, ...] | None] = {}
+    written: Mapping[str, str] = {}
+    warnings: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -61,6 +68,11 @@ class Plan(NamedTuple):
     def execution(self) -> str:
         return self.candidate.execution
 
+    def returning(self, stable: Stable | None, target: str) -> Self:
+        """To bring back what was `stable`, if that is the `target`, with the digests that it ran with."""
+        known = stable if stable and stable.revision == target else None
+        return self._replace(digests=known.digests if known else {}, parts=known.parts if known else {})
+
 
 class Rollout(NamedTuple):
     """What a phase has seen. `target` is the revision that it brings in, `deployment` the one that UpdateService made.
@@ -68,6 +80,7 @@ class Rollout(NamedTuple):
     `updated_at` is when, `changed_at` when ECS last had something new to show. On top of the timeout come, in seconds,
     what ECS waits by the service's own configuration, hooks included, `extra`, and what was `lost` while AWS could not
     be asked. `reason` is what ECS last said against it; `notified` are the hooks that people were notified of.
+    `stops` is the service deployment that ECS is to roll back, where that is how to return.
     """
 
     phase: Phase
@@ -86,6 +99,7 @@ class Rollout(NamedTuple):
     paused_since: datetime | None = None
     notified: tuple[str, ...] = ()
     service_deployment: str = ""
+    stops: str = ""
 
     def updated(self, deployment: str, own_time: timedelta, at: datetime) -> Self:
         """After UpdateService has answered. Where ECS shifts traffic, a later poll finds the deployment."""
@@ -132,10 +146,19 @@ class Rollout(NamedTuple):
         """When the rollout of this phase is overdue."""
         return self.since + timedelta(seconds=timeout + self.extra + self.lost)
 
-    def returning(self, target: str, failure: Failure) -> Self:
+    def stopped(self, at: datetime) -> Self:
+        """After ECS was told to roll back `stops`, which the polls follow from now on."""
+        return self.updated(self.stops, timedelta(), at)._replace(service_deployment=self.stops)
+
+    def returning(self, target: str, failure: Failure, *, stops: str = "") -> Self:
         """Bring back `target` because of `failure`."""
         return type(self)(
-            Phase.RETURNING, target, failure=failure, polls=self.polls, schedule=self.schedule.anew(known=False)
+            Phase.RETURNING,
+            target,
+            failure=failure,
+            polls=self.polls,
+            schedule=self.schedule.anew(known=False),
+            stops=stops,
         )
 
 

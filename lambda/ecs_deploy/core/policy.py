@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ecs_deploy.core.artifact import may_be_image
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.formats import instant
+from ecs_deploy.core.lifecycle import OWN_TAG_PREFIX
 from ecs_deploy.core.registry import host_of
 
 
@@ -25,6 +26,9 @@ class Target(NamedTuple):
     timeout: int = 600
     rollback: bool = True
     container: str | None = None
+    pin: bool = True
+    require_rollback: bool = False
+    retain: bool = False
     reconcile_minutes: int | None = None
 
     @property
@@ -33,8 +37,8 @@ class Target(NamedTuple):
         return f"{self.cluster}/{self.service}"
 
     def wants(self, tag: str) -> bool:
-        """Whether a tag is one of those that it waits for; `*` stands for any characters."""
-        return any(fnmatchcase(tag, pattern) for pattern in self.tags)
+        """Whether a tag is one of those that it waits for; `*` stands for any characters, but in the deployer's own."""
+        return not tag.startswith(OWN_TAG_PREFIX) and any(fnmatchcase(tag, pattern) for pattern in self.tags)
 
 
 class Start(NamedTuple):
@@ -114,6 +118,9 @@ def _request(target: Target, tag: str, push: Mapping[str, str], environment: Env
         "timeout": target.timeout,
         "rollback": target.rollback,
         **({"container": target.container} if target.container else {}),
+        **({} if target.pin else {"pin": False}),
+        **({"requireRollback": True} if target.require_rollback else {}),
+        **({"retain": True} if target.retain else {}),
         "push": {**push, "repository": target.repository, "tag": tag},
     }
 

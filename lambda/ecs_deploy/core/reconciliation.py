@@ -56,7 +56,8 @@ def _again(executions: Sequence[Entry]) -> Start:
     newest, request = executions[0], executions[0].candidate.request
     name = execution_name("again", request, *newest.containers, str(len(executions)))
     identity = {"request": request, "time": instant(newest.candidate.requested_at)}
-    return Start(name, {**newest.again, "restart": identity})
+    digest = {"digest": newest.candidate.digest} if newest.candidate.digest and "image" in newest.again else {}
+    return Start(name, {**newest.again, "restart": {**identity, **digest}})
 
 
 def given_up(history: Iterable[Entry]) -> set[str]:

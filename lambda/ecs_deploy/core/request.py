@@ -27,7 +27,8 @@ _DIGEST = r"sha[0-9]{3}:[A-Za-z0-9]{1,128}"
 _REVISION = rf"(?:arn:[a-z-]+:ecs:([a-z0-9-]+):([0-9]{{12}}):task-definition/)?({_NAME}:[1-9][0-9]{{0,9}})"
 _PUSH_NEEDS = ("id", "time")
 _PUSH_KEYS = (*_PUSH_NEEDS, "digest", "repository", "tag")
-_RESTART_KEYS = ("request", "time")
+_RESTART_NEEDS = ("request", "time")
+_RESTART_KEYS = (*_RESTART_NEEDS, "digest")
 _LONGEST_WHY = 500
 _LONGEST_QUOTE = 80
 _MOST_UNKNOWN_KEYS = 20
@@ -75,20 +76,28 @@ Wanted = NewImage | OldRevision | Revert
 
 
 class Restart(NamedTuple):
-    """The request that an execution is started again for: its identity, and its time in UTC."""
+    """The request that an execution is started again for: its identity, its time in UTC, and the image's digest."""
 
     request: str
     time: datetime
+    digest: str = ""
 
 
 class Request(NamedTuple):
-    """A checked request; `cluster` and `service` are names, timeout is seconds."""
+    """A checked request; `cluster` and `service` are names, timeout is seconds.
+
+    With `pin`, the new revision has the image's digest. With `require_rollback`, nothing is deployed that could not be
+    returned from; with `retain`, the image to return to is kept in ECR.
+    """
 
     cluster: str
     service: str
     wanted: Wanted | Hold | Release
     timeout: int = DEFAULT_TIMEOUT
     rollback: bool = True
+    pin: bool = True
+    require_rollback: bool = False
+    retain: bool = False
     push: Push | None = None
     restart: Restart | None = None
 
@@ -114,7 +123,12 @@ class Request(NamedTuple):
         if self.push and self.push.digest:
             push["push"]["digest"] = self.push.digest
         whole = {"cluster": self.cluster, "service": self.service, **wanted}
-        return {**whole, "timeout": self.timeout, "rollback": self.rollback, **push}
+        flags = {
+            **({} if self.pin else {"pin": False}),
+            **({"requireRollback": True} if self.require_rollback else {}),
+            **({"retain": True} if self.retain else {}),
+        }
+        return {**whole, "timeout": self.timeout, "rollback": self.rollback, **flags, **push}
 
 
 def parse(document: object, environment: Environment) -> Request:
@@ -132,6 +146,9 @@ def parse(document: object, environment: Environment) -> Request:
     request = (
         reader.integer("timeout", DEFAULT_TIMEOUT, SHORTEST_TIMEOUT, LONGEST_TIMEOUT),
         reader.boolean("rollback", default=True),
+        reader.boolean("pin", default=True),
+        reader.boolean("requireRollback", default=False),
+        reader.boolean("retain", default=False),
         reader.push(),
         reader.restart(),
     )
@@ -145,7 +162,7 @@ class _Reader:
 
     WANTED = ("image", "revision", "revert", "hold", "release")
     FLAGS = ("revert", "release")
-    OF_AN_IMAGE = ("tag", "container")
+    OF_AN_IMAGE = ("tag", "container", "pin", "requireRollback", "retain")
     OF_A_DEPLOYMENT = ("timeout", "rollback", "push", "restart")
     KEYS = frozenset({"cluster", "service", *WANTED, *OF_AN_IMAGE, *OF_A_DEPLOYMENT})
 
@@ -301,8 +318,10 @@ class _Reader:
         return None if push is None else Push(push["id"], _utc(push["time"]), push.get("digest", ""))
 
     def restart(self) -> Restart | None:
-        restart = self.member("restart", _RESTART_KEYS, _RESTART_KEYS)
-        return None if restart is None else Restart(restart["request"], _utc(restart["time"]))
+        restart = self.member("restart", _RESTART_NEEDS, _RESTART_KEYS)
+        if restart is None:
+            return None
+        return Restart(restart["request"], _utc(restart["time"]), restart.get("digest", ""))
 
     def member(self, key: str, needs: Sequence[str], keys: Sequence[str]) -> dict[str, str] | None:
         """Read an object of texts, of which one may be a `time`; None where it is missing or wrong."""

@@ -61,6 +61,7 @@ class Container(NamedTuple):
     exit_code: int | None
     reason: str | None
     health: str = "UNKNOWN"
+    digest: str = ""
 
     @classmethod
     def described(cls, document: Mapping[str, Any]) -> Self:
@@ -69,6 +70,7 @@ class Container(NamedTuple):
             exit_code=document.get("exitCode"),
             reason=document.get("reason"),
             health=document.get("healthStatus", "UNKNOWN"),
+            digest=document.get("imageDigest", ""),
         )
 
 

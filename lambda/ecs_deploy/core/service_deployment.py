@@ -50,6 +50,26 @@ class Hook(NamedTuple):
         return f"the hook {self.function}" if self.function else "the pause"
 
 
+class ServiceRevision(NamedTuple):
+    """What a service deployment brings in: the revision of the task definition, and the digests by container.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceRevision.html
+    """
+
+    revision: str
+    digests: Mapping[str, str] = {}
+
+    @classmethod
+    def described(cls, document: Mapping[str, Any]) -> Self:
+        images = document.get("containerImages", ())
+        digests = {each["containerName"]: each["imageDigest"] for each in images if each.get("imageDigest")}
+        return cls(document["taskDefinition"], digests)
+
+    def has(self, revision: str, digests: Mapping[str, str]) -> bool:
+        """Whether it is of a revision, and runs these digests as far as it knows."""
+        return self.revision == revision and all(self.digests.get(name, each) == each for name, each in digests.items())
+
+
 class ServiceDeployment(NamedTuple):
     """A service deployment and the revision that it brings in. `failures` is what the circuit breaker has counted."""
 

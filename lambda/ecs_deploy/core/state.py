@@ -87,14 +87,17 @@ class Intent(NamedTuple):
 class Stable(NamedTuple):
     """What was stable last: where a failed deployment returns to, and since when.
 
-    `digests` are those of its containers that the deployer knows. `took` is how long its rollout took, for
-    `PollSchedule.remembered`.
+    `digests` are those that its containers ran with, as far as they are known, and `parts` those that are listed in one
+    that is an index. `written` are its images as they were written, where a return has pinned them. `took` is how long
+    its rollout took, for `PollSchedule.remembered`.
     """
 
     revision: str
     at: datetime
     digests: Mapping[str, str] = {}
     took: str = ""
+    parts: Mapping[str, tuple[str, ...] | None] = {}
+    written: Mapping[str, str] = {}
 
 
 class Hold(NamedTuple):
@@ -144,8 +147,9 @@ class Result(StrEnum):
 class Entry(NamedTuple):
     """An execution in the history of its service. `again` is the request that would start it again.
 
-    `revision` is there once the service was about to be updated. `answer` is what a step has answered, so that one
-    whose answer was lost finds it again.
+    `revision` is there once the service was about to be updated; `digests` are those that it ran with, and
+    `replaced_digests` those of what was stable before. `answer` is what a step has answered, so that one whose answer
+    was lost finds it again.
     """
 
     candidate: Candidate
@@ -157,3 +161,5 @@ class Entry(NamedTuple):
     result: Result | None = None
     ended_at: datetime | None = None
     answer: Mapping[str, Any] | None = None
+    digests: Mapping[str, str] = {}
+    replaced_digests: Mapping[str, str] = {}

@@ -34,11 +34,15 @@ _RESERVED_TAG_PREFIX = "aws:"
 
 
 class Edit(NamedTuple):
-    """The document to register, the names of the containers that changed, and the image they now run."""
+    """The document to register, the names of the containers that changed, and the image they now run.
+
+    `is_newer` is whether they ran an image of the same repository before.
+    """
 
     document: dict[str, Any]
     containers: tuple[str, ...]
     image: ImageReference
+    is_newer: bool = True
 
 
 def edit(
@@ -55,6 +59,7 @@ def edit(
         if container in {None, each["name"]} and (not among or each["name"] in among)
     ]
     new_images = _new_images(candidates, image)
+    is_newer = bool(new_images)
     if not new_images and container and candidates:
         new_images = {container: image}
     if not new_images:
@@ -62,7 +67,40 @@ def edit(
     for each in candidates:
         if each["name"] in new_images:
             each["image"] = str(new_images[each["name"]])
-    return Edit(copy, tuple(new_images), next(iter(new_images.values())))
+    return Edit(copy, tuple(new_images), next(iter(new_images.values())), is_newer)
+
+
+def pinned(document: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
+    """What a document defines, with the digest of each container whose digest is known, by its name."""
+    copy = defined(document)
+    for each in copy["containerDefinitions"]:
+        image = _parse(each.get("image"))
+        if image and each["name"] in digests:
+            each["image"] = str(image.pinned(digests[each["name"]]))
+    return copy
+
+
+def pinned_digests(document: Mapping[str, Any]) -> dict[str, str]:
+    """The digests that are written in a document, by the names of their containers."""
+    images = {each["name"]: _parse(each.get("image")) for each in document["containerDefinitions"]}
+    return {name: image.digest for name, image in images.items() if image and image.digest}
+
+
+def references(document: Mapping[str, Any]) -> dict[str, str]:
+    """The images that are not pinned, as they are written, by the names of their containers."""
+    images = {each["name"]: _parse(each.get("image")) for each in document["containerDefinitions"]}
+    return {name: str(image) for name, image in images.items() if image and not image.digest}
+
+
+def unpinned(document: Mapping[str, Any], digests: Mapping[str, str], written: Mapping[str, str]) -> dict[str, Any]:
+    """What a document defines, with the images as they were `written` where `pinned` has changed nothing else."""
+    copy = defined(document)
+    for each in copy["containerDefinitions"]:
+        image = _parse(written.get(each["name"]))
+        digest = digests.get(each["name"])
+        if image and digest and each.get("image") == str(image.pinned(digest)):
+            each["image"] = written[each["name"]]
+    return copy
 
 
 def image_of(document: Mapping[str, Any], repository: str | None, container: str | None) -> str | None:

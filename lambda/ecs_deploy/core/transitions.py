@@ -4,7 +4,7 @@ Each function is pure. Whoever calls it writes the new state back if nobody else
 asks again: docs/promises.md says what that holds together.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import NamedTuple, assert_never
 
@@ -191,10 +191,15 @@ def ended(state: State, execution: str, *, restored: bool = False) -> State:
     return state._replace(owner=None if mine else state.owner, broken_since=None if restored else state.broken_since)
 
 
-def returned(state: State, execution: str, revision: str) -> State:
-    """The service is back on what was stable, by that revision: the one of before may be INACTIVE."""
+def returned(state: State, execution: str, revision: str, written: Mapping[str, str]) -> State:
+    """The service is back on what was stable; by another `revision`, if it had to be registered anew.
+
+    `written` are the images as that one has them no more.
+    """
     after = ended(state, execution, restored=True)
-    return after._replace(stable=after.stable and after.stable._replace(revision=revision))
+    if after.stable is None or after.stable.revision == revision:
+        return after
+    return after._replace(stable=after.stable._replace(revision=revision, written=written))
 
 
 def given_up(state: State, requests: Collection[str], now: datetime) -> State:

@@ -49,8 +49,9 @@ class Verdict(NamedTuple):
 class Followed(NamedTuple):
     """The deployment to judge: its id, the revision that it brings in, when it was made and how long ago.
 
-    `replaced` are the revisions that ECS may return to from it; `late` those of other calls of the deployer, this execution's earlier ones included. `overdue`
-    says that its time has passed, `is_replaced_shown` that what it takes the place of is still PRIMARY.
+    `replaced` are the revisions that ECS may return to from it; `late` those of other calls of the deployer,
+    earlier ones of this execution too. `overdue` says that its time has passed, `is_replaced_shown` that what it takes
+    the place of is still PRIMARY.
     """
 
     deployment: str
@@ -114,14 +115,19 @@ def judge_hooks(mine: ServiceDeployment) -> Verdict | None:
     return Verdict(Finding.PAUSED, f"{mine.stage}: ECS waits for {hook}", hook) if hook else None
 
 
-def judge_shift(service: Service, mine: ServiceDeployment, *, overdue: bool) -> Verdict:
-    """Judge a deployment that shifts traffic, by its service deployment's status; `overdue` past its deadline."""
+def judge_shift(service: Service, mine: ServiceDeployment, age: timedelta, *, overdue: bool) -> Verdict:
+    """Judge a deployment that shifts traffic, by its service deployment's status; `overdue` past its deadline.
+
+    Until its `age` is a minute, a read of the service may still show the deployment of before.
+    """
     if mine.is_under_way or mine.is_being_undone:
         waiting = Finding.IN_PROGRESS if mine.is_under_way else Finding.ECS_IS_ROLLING_BACK
         return Verdict(Finding.TIMED_OUT if overdue else waiting, mine.said)
     if mine.status == "ROLLBACK_SUCCESSFUL":
         return Verdict(Finding.ECS_ROLLED_BACK, mine.said)
     if service.service_deployment not in {"", mine.arn}:
+        if age < NOT_SHOWN_YET:
+            return Verdict(Finding.NOT_SHOWN)
         return Verdict(Finding.DISPLACED, "somebody else has started another deployment meanwhile")
     return Verdict(Finding.STABLE) if mine.status == "SUCCESSFUL" else Verdict(Finding.FAILED, mine.said)
 

@@ -28,5 +28,9 @@ def lost_ownership(plan: Plan, rollout: Rollout, state: State) -> Decision | Non
 def write(plan: Plan, state: State, made: follow.Step) -> Decision:
     """Write what the table keeps of a decision, and answer it. Raises `Conflict`."""
     if made.result:
-        dynamodb.write(plan.key, before=state, state=made.state, entry=step.entry_of(plan, made.result, made.decision))
+        entry = step.entry_of(plan, made.result, made.decision)
+        if made.result is Result.DEPLOYED and made.state and made.state.stable:
+            before = state.stable.digests if state.stable else {}
+            entry = entry._replace(digests=made.state.stable.digests, replaced_digests=before)
+        dynamodb.write(plan.key, before=state, state=made.state, entry=entry)
     return made.decision

@@ -4,11 +4,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ecs_deploy.aws import dynamodb, ecs
-from ecs_deploy.core import crash_loop, follow, verdict
+from ecs_deploy.core import crash_loop, digests, follow, verdict
 from ecs_deploy.core.base import is_since, late_revisions, own_revisions
-from ecs_deploy.core.decision import Decision
+from ecs_deploy.core.decision import Decision, Register, Wait
+from ecs_deploy.core.digests import Proof
 from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
 from ecs_deploy.core.plan import Explanation, Plan, Rollout
+from ecs_deploy.core.poll_schedule import SHORTEST
 from ecs_deploy.core.service import Service
 from ecs_deploy.core.service_deployment import ServiceDeployment
 from ecs_deploy.core.state import Phase, State
@@ -29,15 +31,16 @@ def handler(plan: Plan, rollout: Rollout, event: step.Event, _context: "LambdaCo
     for _ in range(_MOST_TRIES):
         state = dynamodb.read_state(plan.key, runtime.now())
         if ended := ending.lost_ownership(plan, before, state):
-            return ended
+            return _roll_back(ended, state)
         service, polled, judged = _read(plan, before, state)
+        proof = _prove(plan, polled, judged, service, state)
         explanation = _explain(polled, judged, service)
-        made = follow.after_poll(plan, polled, judged, explanation, service, state, runtime.now())
+        made = follow.after_poll(plan, polled, judged, explanation, service, state, runtime.now(), proof)
         runtime.logger.info("Polled", finding=judged.finding.name, reason=judged.reason, polls=polled.polls)
         if made.deregisters:
             _deregister(plan.revision)
         try:
-            return ending.write(plan, state, made)
+            return _roll_back(ending.write(plan, state, made), state)
         except dynamodb.Conflict:
             continue
     raise AwsUnavailable(f"the state of {plan.key} is written by others all the time")
@@ -65,7 +68,7 @@ def _read(plan: Plan, rollout: Rollout, state: State) -> tuple[Service | None, R
     late = (own | late_revisions(state, rollout.target, now)) - {rollout.target}
     if not service.is_rolling:
         judged = (
-            verdict.judge_shift(service, shift, overdue=overdue)
+            verdict.judge_shift(service, shift, age, overdue=overdue)
             if shift
             else verdict.judge_before_shown(service, rollout.target, plan.base.revision, age)
         )
@@ -116,6 +119,43 @@ def _crash_loop(service: Service, rollout: Rollout, now: datetime) -> str | None
     except (DeployError, AwsUnavailable) as error:
         runtime.logger.warning("The tasks could not be read", reason=str(error))
         return crash_loop.crash_loop((), counted, now) if mine and not mine.running else None
+
+
+def _prove(plan: Plan, rollout: Rollout, judged: Verdict, service: Service | None, state: State) -> Proof:
+    """What is known of the digests that run, where the service is stable; they are held against those wanted."""
+    if service is None or judged.finding not in {Finding.STABLE, Finding.ECS_ROLLED_BACK}:
+        return digests.NOTHING_KNOWN
+    revision = rollout.target
+    if rollout.phase is Phase.DEPLOYING and judged.finding is Finding.ECS_ROLLED_BACK:
+        revision = service.current
+        plan = plan.returning(state.stable, revision)
+    try:
+        tasks = ecs.describe_running_tasks(service.cluster, service.name)
+    except DeployError as error:
+        return Proof({}, unproven=(f"which digests run could not be read: {error.message}",))
+    return digests.prove(digests.reported(tasks, revision), plan.digests, plan.parts, plan.containers)
+
+
+def _roll_back(decision: Decision, state: State) -> Decision:
+    """Let ECS itself roll back a deployment that is to be returned from, where that leads to just what was stable.
+
+    It is under way, and ECS goes back to what was successful last, with the digests of then. Otherwise the deployer
+    returns: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stop-service-deployment.html
+    """
+    if not isinstance(decision, Register) or not decision.rollout.stops:
+        return decision
+    plan, rollout = decision.plan.returning(state.stable, decision.rollout.target), decision.rollout
+    try:
+        deployment = ecs.describe_service_deployment(rollout.stops)
+        last = ecs.last_successful(plan.cluster, plan.service)
+        if not deployment.is_being_undone:
+            if last is None or not deployment.is_under_way or not last.has(rollout.target, plan.digests):
+                return decision
+            ecs.roll_back(rollout.stops)
+    except DeployError as error:
+        runtime.logger.warning("ECS does not roll back", reason=error.message)
+        return decision
+    return Wait(plan, rollout.stopped(runtime.now()), SHORTEST)
 
 
 def _explain(rollout: Rollout, judged: Verdict, service: Service | None) -> Explanation:

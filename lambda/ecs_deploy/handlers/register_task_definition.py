@@ -3,28 +3,39 @@
 All that is checked is read before the turn is taken, so that a wrong request displaces nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ecs_deploy.aws import dynamodb, ecr, ecs
-from ecs_deploy.core import registry, request, transitions
+from ecs_deploy.aws import dynamodb, ecs
+from ecs_deploy.core import request, transitions
 from ecs_deploy.core.base import base_of, observed_stable
 from ecs_deploy.core.codec import decode
 from ecs_deploy.core.decision import Decision, Outcome, Turn, Update, WaitForTurn, as_answer, refuse, skip
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
 from ecs_deploy.core.formats import family, short, tag_value
-from ecs_deploy.core.history import revision_before
+from ecs_deploy.core.history import ran_with, revision_before
 from ecs_deploy.core.plan import Plan, Rollout
 from ecs_deploy.core.poll_schedule import PollSchedule
-from ecs_deploy.core.registry import Ecr
 from ecs_deploy.core.request import NewImage, OldRevision, Request, Revert
 from ecs_deploy.core.service import Service
 from ecs_deploy.core.state import EVERY_CONTAINER, Base, Candidate, Entry, Hold, Phase, Result, Stable, State
-from ecs_deploy.core.task_definition import defined, edit, is_of_request, is_same, own_tags, tags_for
+from ecs_deploy.core.task_definition import (
+    defined,
+    edit,
+    is_of_request,
+    is_same,
+    own_tags,
+    pinned,
+    pinned_digests,
+    references,
+    tags_for,
+    unpinned,
+)
 from ecs_deploy.core.transitions import Granted, Queued, Skipped
-from ecs_deploy.handlers import ending, runtime, step
+from ecs_deploy.handlers import ending, images, runtime, step
+from ecs_deploy.handlers.images import Found
 
 _MOST_TRIES = 5
 _MOST_REVISIONS = 20
@@ -33,13 +44,21 @@ _SHORTEST_WAIT, _LONGEST_WAIT, _SHARE = 5, 60, 0.1
 
 
 class Wanted(NamedTuple):
-    """What is asked for, on top of the base: a `document` to register, or a `revision` that is there."""
+    """What is asked for, on top of the base: a `document` to register, or a `revision` that is there.
+
+    `digests` are those that have to run, by container, where they are known. `written` are the images as they were
+    written, where they are pinned for this deployment only. `source` is the revision that the document is of.
+    """
 
     containers: tuple[str, ...]
     image: str
-    digest: str = ""
     document: Mapping[str, Any] = {}
     revision: str = ""
+    source: str = ""
+    digests: Mapping[str, str] = {}
+    parts: Mapping[str, tuple[str, ...] | None] = {}
+    written: Mapping[str, str] = {}
+    found: Found = Found()
 
 
 class Job(NamedTuple):
@@ -61,8 +80,8 @@ class Job(NamedTuple):
 def handler(event: step.Event, environment: Environment) -> Decision:
     """Answer with a registered revision, a wait for the service's turn, or an end that changes nothing."""
     asked = request.parse(event["request"], environment)
-    candidate = _candidate(asked, event["execution"])
     resumed = event.get("resumed") or {}
+    candidate = decode(Plan, resumed["plan"]).candidate if "plan" in resumed else _candidate(asked, event["execution"])
     if "rollout" in resumed and (rollout := decode(Rollout, resumed["rollout"])).phase is Phase.RETURNING:
         return _return(decode(Plan, resumed["plan"]), rollout, event)
     if isinstance(asked.wanted, request.Hold | request.Release):
@@ -91,8 +110,8 @@ def _candidate(asked: Request, execution: Mapping[str, str]) -> Candidate:
     if asked.push:
         name, time = asked.push.id, asked.push.time
     if asked.restart:
-        name, time = asked.restart
-    digest = asked.push.digest if asked.push else ""
+        name, time = asked.restart.request, asked.restart.time
+    digest = asked.push.digest if asked.push else asked.restart.digest if asked.restart else ""
     return Candidate(execution["id"], name, time, started_at, asked.push is not None, digest)
 
 
@@ -147,23 +166,28 @@ def _wait(turn: Turn, now: datetime) -> WaitForTurn:
 def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision:
     """Take the turn, and register a revision once it is granted. Raises `Conflict`."""
     found = ecs.describe_task_definition(job.base.revision)
-    wanted = _wanted(job, found)
-    candidate = job.candidate._replace(digest=wanted.digest)
-    ruling = transitions.take_turn(job.state, candidate, wanted.containers, runs=job.service.current)
     stable = observed_stable(job.service, job.state, job.now)
+    stable = stable and images.with_digests(stable, job.service, found)
+    wanted = _wanted(job, found, stable)
+    candidate = job.candidate._replace(digest=wanted.found.digest)
+    # What was begun gets a verdict, also where its deployment went on without its execution.
+    is_begun = any(each.request == candidate.request for each in job.state.intents)
+    runs = "" if is_begun else job.service.current
+    ruling = transitions.take_turn(job.state._replace(stable=stable), candidate, wanted.containers, runs=runs)
     _write(job, candidate, wanted, ruling, stable)
     match ruling:
         case Skipped(outcome, why):
             return skip(outcome, job.request.cluster, job.request.service, candidate, wanted.image, job.now, why)
         case Queued(containers):
-            return _wait(Turn(containers, wanted.digest, job.now), job.now)
+            return _wait(Turn(containers, wanted.found.digest, job.now), job.now)
         case Granted(containers):
             if containers != wanted.containers and wanted.document:
                 # A newer request has some of its containers.
-                wanted = _wanted(job, found, containers)
+                wanted = _wanted(job, found, stable, containers)
+            warnings = (*wanted.found.warnings, *images.retain(job.request, wanted.found))
             looks = event["attempt"] > 0 or bool(resumed)
             revision = wanted.revision or _registered(job, found, wanted, looks=looks)
-            plan = _plan(job, candidate, wanted, revision, stable)
+            plan = _plan(job, candidate, wanted, revision, stable)._replace(warnings=warnings)
             if "plan" in resumed:
                 before = decode(Rollout, resumed["rollout"])
                 return Update(plan, before._replace(target=revision, deployment="", updated_at=None))
@@ -196,24 +220,30 @@ def _entry(
 def _again(job: Job, wanted: Wanted) -> dict[str, Any]:
     """The request that would start this again; what a revert goes back to was decided now."""
     asked = job.request.as_json()
-    return {**asked, "revision": short(wanted.revision)} if asked.pop("revert", None) else asked
+    return {**asked, "revision": short(wanted.source)} if asked.pop("revert", None) else asked
 
 
 def _return(plan: Plan, rollout: Rollout, event: step.Event) -> Decision:
-    """Bring back the target of a return; what is INACTIVE meanwhile is registered anew.
+    """Bring back the target of a return, with the digests that it ran with.
 
-    Terraform and CloudFormation deregister the revision before: aws/aws-cdk#24372.
+    Its tags may have moved, and a new deployment resolves them anew. So it is registered again where it has tags, or is
+    INACTIVE: Terraform and CloudFormation deregister the revision before (aws/aws-cdk#24372).
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html (container image resolution)
     """
-    if ended := ending.lost_ownership(plan, rollout, dynamodb.read_state(plan.key, runtime.now())):
+    state = dynamodb.read_state(plan.key, runtime.now())
+    if ended := ending.lost_ownership(plan, rollout, state):
         return ended
+    plan, rollout = plan.returning(state.stable, rollout.target), rollout._replace(stops="")
     found = ecs.describe_task_definition(rollout.target)
-    if found.document["status"] == "ACTIVE":
+    document = pinned(found.document, plan.digests)
+    if found.document["status"] == "ACTIVE" and document == defined(found.document):
         return Update(plan, rollout)
     own = own_tags(plan.key, f"{plan.candidate.request}/return", plan.execution, plan.image)
-    revision = _already_registered(found, defined(found.document), own) if event["attempt"] else None
-    revision = revision or ecs.register_task_definition(defined(found.document), tags_for(found.tags, own))
-    runtime.logger.info("Registered anew", revision=revision, inactive=found.arn)
-    return Update(plan, rollout._replace(target=revision))
+    revision = _already_registered(found, document, own) if event["attempt"] else None
+    revision = revision or ecs.register_task_definition(document, tags_for(found.tags, own))
+    runtime.logger.info("Registered anew", revision=revision, instead_of=found.arn)
+    written = {name: image for name, image in references(found.document).items() if name not in plan.containers}
+    return Update(plan._replace(written=written), rollout._replace(target=revision))
 
 
 def _already_registered(found: ecs.TaskDefinition, document: Mapping[str, Any], own: Mapping[str, str]) -> str | None:
@@ -225,43 +255,75 @@ def _already_registered(found: ecs.TaskDefinition, document: Mapping[str, Any], 
     return None
 
 
-def _wanted(job: Job, found: ecs.TaskDefinition, among: tuple[str, ...] = ()) -> Wanted:
+def _wanted(job: Job, found: ecs.TaskDefinition, stable: Stable | None, among: tuple[str, ...] = ()) -> Wanted:
     match job.request.wanted:
         case NewImage(image, container):
-            change = edit(found.document, image, container, among)
-            digest = job.candidate.digest
-            if registry.ecr(change.image.domain) == Ecr(job.environment.account, job.environment.region):
-                there = ecr.digest_of(change.image)
-                digest = digest or there
-            return Wanted(change.containers, str(change.image), digest, change.document)
+            base = unpinned(found.document, stable.digests, stable.written) if stable else found.document
+            change = edit(base, image, container, among)
+            there = images.find(job.request, job.candidate.digest, job.environment, change, stable)
+            new = dict.fromkeys(change.containers, there.digest) if there.digest else {}
+            document = pinned(change.document, new) if job.request.pin else change.document
+            run = {**pinned_digests(document), **new}
+            known = {**(stable.parts if stable else {}), **({there.digest: there.parts} if there.digest else {})}
+            parts = {each: known.get(each) for each in run.values()}
+            return Wanted(change.containers, str(change.image), document, digests=run, parts=parts, found=there)
+        case OldRevision(name) if job.request.restart is None:
+            return _existing(name, job.service)
         case OldRevision(name):
-            return _existing(name, job.service, anew=job.request.restart is not None)
+            return _as_it_ran(name, job, stable, dynamodb.read_history(job.request.key))
         case Revert():
-            last_stable = job.state.stable.revision if job.state.stable else found.arn
+            last_stable = stable.revision if stable else found.arn
             history = dynamodb.read_history(job.request.key)
-            return _existing(revision_before(job.service.current, history, last_stable), job.service, anew=True)
+            return _as_it_ran(revision_before(job.service.current, history, last_stable), job, stable, history)
     raise AssertionError(job.request.wanted)
 
 
-def _existing(name: str, service: Service, *, anew: bool) -> Wanted:
-    """A revision that is registered; with `anew`, its document where it is INACTIVE meanwhile."""
+def _existing(name: str, service: Service) -> Wanted:
+    """A revision as it is registered."""
+    old = _described(name, service)
+    status = old.document["status"]
+    if status != "ACTIVE":
+        raise DeployError(Error.INVALID_REQUEST, f"The revision {name} is {status}. Name one that is ACTIVE.")
+    image = old.document["containerDefinitions"][0]["image"]
+    return Wanted((EVERY_CONTAINER,), image, revision=old.arn, source=old.arn)
+
+
+def _as_it_ran(name: str, job: Job, stable: Stable | None, history: Sequence[Entry]) -> Wanted:
+    """A revision with the digests that it ran with, which is registered anew where it has others or is INACTIVE.
+
+    What runs with the same digest now is pinned for this deployment only.
+    """
+    old = _described(name, job.service)
+    ran, now = ran_with(old.arn, history), stable.digests if stable else {}
+    known = {**ran.digests, **(now if stable and stable.revision == old.arn else {})}
+    document, first = pinned(old.document, known), old.document["containerDefinitions"][0]
+    wanted = Wanted(
+        (EVERY_CONTAINER,),
+        ran.image or first["image"],
+        source=old.arn,
+        digests=known,
+        parts=images.parts_of(document, known, job.environment),
+        found=Found(ran.digest or known.get(first["name"], "")),
+    )
+    if old.document["status"] == "ACTIVE" and document == defined(old.document):
+        return wanted._replace(revision=old.arn)
+    written = {name: image for name, image in references(old.document).items() if now.get(name, "") == known.get(name)}
+    return wanted._replace(document=document, written=written)
+
+
+def _described(name: str, service: Service) -> ecs.TaskDefinition:
+    """A revision of the family that a service runs. Raises `DeployError`, `AwsUnavailable`."""
     if family(name) != family(service.current):
         raise DeployError(
             Error.INVALID_REQUEST,
             f"The revision {name} is not of the family {family(service.current)}, which the service runs.",
         )
     try:
-        old = ecs.describe_task_definition(name)
+        return ecs.describe_task_definition(name)
     except DeployError as error:
         if error.error is not Error.DEPLOYMENT_FAILED:
             raise
         raise DeployError(Error.INVALID_REQUEST, f"The revision {name} cannot be deployed. {error.message}") from error
-    image, status = old.document["containerDefinitions"][0]["image"], old.document["status"]
-    if status == "ACTIVE":
-        return Wanted((EVERY_CONTAINER,), image, revision=old.arn)
-    if anew:
-        return Wanted((EVERY_CONTAINER,), image, document=defined(old.document))
-    raise DeployError(Error.INVALID_REQUEST, f"The revision {name} is {status}. Name one that is ACTIVE.")
 
 
 def _registered(job: Job, found: ecs.TaskDefinition, wanted: Wanted, *, looks: bool) -> str:
@@ -297,4 +359,7 @@ def _plan(job: Job, candidate: Candidate, wanted: Wanted, revision: str, stable:
         rollback=job.request.rollback,
         registered=not wanted.revision,
         broken_since=job.state.broken_since,
+        digests=wanted.digests,
+        parts=wanted.parts,
+        written=wanted.written,
     )

@@ -1,0 +1,128 @@
+"""What has to be known of images before a service is touched: digests, platforms, whether what runs can come back."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from ecs_deploy.aws import ecr, ecs
+from ecs_deploy.core import digests, lifecycle, platform, registry
+from ecs_deploy.core.environment import Environment
+from ecs_deploy.core.errors import DeployError, Error
+from ecs_deploy.core.image import ImageReference
+from ecs_deploy.core.registry import Ecr
+from ecs_deploy.core.request import Request
+from ecs_deploy.core.service import Service
+from ecs_deploy.core.state import Stable
+from ecs_deploy.core.task_definition import Edit, pinned_digests
+from ecs_deploy.handlers import runtime
+
+
+class Found(NamedTuple):
+    """An image that was looked up: its digest, empty where nobody tells before its tasks run.
+
+    `parts` are the digests that it lists where it is an index, None where nobody tells. Of one in this account's ECR,
+    also the `repository`, what may keep people from returning from it, and the digests to return to that ECR has.
+    """
+
+    digest: str = ""
+    parts: tuple[str, ...] | None = None
+    repository: str = ""
+    warnings: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+
+
+def with_digests(stable: Stable, service: Service, base: ecs.TaskDefinition) -> Stable:
+    """What was stable, with the digests that it runs with: as noted, as written down, or as its tasks report.
+
+    `base` tells the containers, and the digests that are written down. Raises `DeployError`, `AwsUnavailable`.
+    """
+    pinned = pinned_digests(base.document) if base.arn == stable.revision else {}
+    known = {**pinned, **stable.digests}
+    names = {each["name"] for each in base.document["containerDefinitions"]}
+    if names - known.keys():
+        try:
+            running = ecs.describe_running_tasks(service.cluster, service.name)
+            known = {**digests.agreed(digests.reported(running, stable.revision)), **known}
+        except DeployError as error:
+            runtime.logger.warning("Which digests run could not be read", reason=error.message)
+    run = {name: digest for name, digest in known.items() if name in names}
+    # What somebody else has written may be an index.
+    parts = {**dict.fromkeys(pinned.values()), **stable.parts}
+    return stable._replace(digests=run, parts={each: parts[each] for each in run.values() if each in parts})
+
+
+def find(asked: Request, digest: str, environment: Environment, change: Edit, stable: Stable | None) -> Found:
+    """Look an image up, by its `digest` where that is known. Raises `DeployError`, `AwsUnavailable`."""
+    image = change.image.pinned(digest) if digest else change.image
+    if registry.ecr(image.domain) != Ecr(environment.account, environment.region):
+        return Found(image.digest or "")
+    known = stable.digests if stable and change.is_newer else {}
+    ran = {name: known[name] for name in change.containers if name in known}
+    stored, others = ecr.describe(image, *dict.fromkeys(each for each in ran.values() if each != image.digest))
+    if stored is None:
+        return Found(image.digest or "")
+    index = ecr.manifest(image.path, stored.digest) if stored.media_type in platform.INDEXES else ""
+    if problem := platform.problem_with(index, change.document):
+        raise DeployError(
+            Error.IMAGE_NOT_FOUND, f"{change.image} cannot run here: {problem}. Build it for that platform, too."
+        )
+    replaced = dict.fromkeys(each for each in ran.values() if each != stored.digest)
+    warnings = [
+        problem for each in replaced if (problem := _problem_with(image.pinned(each), others.get(each), asked.retain))
+    ]
+    if stable and change.is_newer and asked.require_rollback:
+        warnings += [f"which digest {each} runs is not known" for each in change.containers if each not in ran]
+    if warnings and asked.require_rollback:
+        raise DeployError(
+            Error.IMAGE_NOT_FOUND,
+            f"The request requires that the service can return, and {'; '.join(warnings)}. Push that image again, or "
+            "deploy without requireRollback.",
+        )
+    keep = tuple(each for each in replaced if each in others)
+    return Found(stored.digest, platform.parts(index), image.path, tuple(warnings), keep)
+
+
+def parts_of(
+    document: Mapping[str, Any], ran: Mapping[str, str], environment: Environment
+) -> dict[str, tuple[str, ...] | None]:  # fmt: skip
+    """The digests that are listed in those that a document `ran` with; None where nobody tells.
+
+    Raises `DeployError` where one is gone from this account's ECR, and `AwsUnavailable`.
+    """
+    parts: dict[str, tuple[str, ...] | None] = dict.fromkeys(ran.values())
+    for each in document["containerDefinitions"]:
+        image = ImageReference.parse(each["image"]) if each["name"] in ran else None
+        if image is None or registry.ecr(image.domain) != Ecr(environment.account, environment.region):
+            continue
+        try:
+            stored, _ = ecr.describe(image)
+            if stored:
+                index = ecr.manifest(image.path, stored.digest) if stored.media_type in platform.INDEXES else ""
+                parts[stored.digest] = platform.parts(index)
+        except DeployError as error:
+            if error.error is not Error.ACCESS_DENIED:
+                raise
+    return parts
+
+
+def _problem_with(image: ImageReference, stored: ecr.Stored | None, retained: bool) -> str | None:
+    status, tags = (stored.status, stored.tags) if stored else (None, ())
+    policy = ecr.lifecycle_policy(image.path) if stored and not tags and not retained else ""
+    return lifecycle.problem_with(str(image), status, tags, policy)
+
+
+def retain(asked: Request, found: Found) -> tuple[str, ...]:
+    """Keep the images to return to by a tag of the deployer's own, one for each service; answers what it could not.
+
+    Raises `DeployError` where the request requires it, and `AwsUnavailable`.
+    """
+    warnings = []
+    for number, digest in enumerate(found.keep if asked.retain else ()):
+        name = sha256(f"{asked.key}/{number}".encode()).hexdigest()[:16]
+        try:
+            ecr.retain(found.repository, digest, f"{lifecycle.OWN_TAG_PREFIX}{name}")
+        except DeployError as error:
+            if asked.require_rollback:
+                raise
+            warnings.append(f"the image to return to could not be kept: {error.message}")
+    return tuple(warnings)
