@@ -520,6 +520,11 @@ class EcsModel:
             "statusReason": reason,
             "targetServiceRevision": {"arn": _shift_arn(service, shift, "service-revision")},
             "lifecycleHookDetails": service.hooks,
+            **(
+                {"deploymentCircuitBreaker": {"failureCount": shift.failed, "threshold": int(_threshold(service))}}
+                if service.breaker
+                else {}
+            ),
         }
 
     def _describe_service_revisions(self, body: Document) -> Document:

@@ -99,13 +99,15 @@ def test_whose_tasks_are_counted() -> None:
 )
 def test_when_to_look(breaker: bool, counted: int, running: int, polls: list[int], looks: bool) -> None:
     shown = service(deployment(2, running=running, failed=counted), has_circuit_breaker=breaker)
-    assert [may_loop(shown, each) for each in polls] == [looks] * len(polls)
+    assert [may_loop(shown, each, is_counted=counted > 0) for each in polls] == [looks] * len(polls)
 
 
+@pytest.mark.parametrize("is_counted", [False, True])
 @pytest.mark.parametrize("breaker", [False, True])
-def test_when_to_look_where_ecs_shifts_traffic(breaker: bool) -> None:
+def test_when_to_look_where_ecs_shifts_traffic(breaker: bool, is_counted: bool) -> None:
     shown = shifting(2, has_circuit_breaker=breaker)
-    assert [may_loop(shown, each) for each in (EVERY, 1)] == [not breaker, False]
+    looks = [may_loop(shown, each, is_counted=is_counted) for each in (EVERY, 1)]
+    assert looks == [not (breaker and is_counted), False]
 
 
 def is_called(model: EcsModel, clock: Clock, behaviour: Behaviour, **settings: Any) -> float:

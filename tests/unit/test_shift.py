@@ -1,5 +1,6 @@
 """Services whose deployments shift traffic (BLUE_GREEN, LINEAR, CANARY) end as those that roll do."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -72,6 +73,16 @@ def test_a_deployment_that_hangs_is_undone_at_its_deadline(model: EcsModel, serv
     assert end.cause
     assert end.cause["rolledBack"] is True
     assert service.primary.revision == before
+
+
+def test_a_circuit_breaker_that_does_not_trip_in_time_is_named(model: EcsModel, service: Service, clock: Clock) -> None:
+    service.breaker = True
+    model.behaviours["doorman:2"] = itertools.chain([CANNOT_BE_PULLED], itertools.repeat(HANGS))
+    end = execute(REQUEST, clock)
+    assert end.error == "DeploymentTimedOut"
+    said = " ".join((end.cause or {})["reasons"])
+    assert "the circuit breaker has counted 1 of 3 failures" in said
+    assert "it could not trip within 60 seconds: raise the timeout, or lower its threshold" in said
 
 
 def test_somebody_elses_deployment_is_respected(model: EcsModel, service: Service, clock: Clock) -> None:

@@ -15,17 +15,17 @@ FAILURES = 3
 EVERY, SELDOM = 2, 6
 
 
-def may_loop(service: Service, polls: int) -> bool:
-    """Whether to look at the tasks: not where ECS's circuit breaker counts failures itself.
+def may_loop(service: Service, polls: int, *, is_counted: bool) -> bool:
+    """Whether to read the tasks: not where ECS's circuit breaker counts their failures itself, as `is_counted` says.
 
-    What ECS counts is reason enough. Without it, every other poll is, since to look is a call of its own; and every
-    sixth while no task is missing.
+    Many that ECS counts are reason enough. Without them, every other poll is, since it takes calls of its own; and
+    every sixth while no task is missing.
     """
-    if not service.is_rolling:
-        return polls % EVERY == 0 and not service.has_circuit_breaker
-    primary = service.primary
-    if service.has_circuit_breaker and primary.failed_tasks > 0:
+    if service.has_circuit_breaker and is_counted:
         return False
+    if not service.is_rolling:
+        return polls % EVERY == 0
+    primary = service.primary
     is_missing = primary.running < primary.desired
     return primary.failed_tasks >= FAILURES or polls % (EVERY if is_missing else SELDOM) == 0
 

@@ -5,9 +5,9 @@ soon, because the old ones still have to go. From then on it may end at any mome
 its time late. Where the service was deployed before, the polls wait for the time at which that rollout's tasks ran, and
 then for the time after which it was complete.
 
-The figures are from replays of 10,000 random rollouts: `python -m tests.bench.replay` prints them, and
-tests/unit/test_wait.py holds them. A deployment of a day asks no more often than the 25,000 events of an execution's
-history bear: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+The numbers are from replays of 10,000 random rollouts: `python -m tests.bench.replay` prints them, and
+tests/unit/test_poll_schedule.py holds them. A deployment of a day polls no more often than the 25,000 events of an
+execution's history bear: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
 
 from enum import Enum, auto
@@ -31,7 +31,7 @@ _SHARE_ALONE = 0.03
 _VARIES = 0.2
 _MOST_POLLS = 15
 _WHOLE_SECONDS = 1
-# A look that still misses tasks tells that they ran after it.
+# A poll that still misses tasks shows that they ran after it.
 _AHEAD = 0.05
 
 _SLOWEST = 8.0
@@ -53,7 +53,7 @@ class PollSchedule(NamedTuple):
     """What the waits of a rollout go by, handed on from poll to poll. All times are seconds.
 
     `start` and `end` are of the service's last rollout: until all its tasks ran, and from then until it was complete;
-    both are 0 where none is known. Of this one, after the update: `polled` is the last look, `missed` the last one that
+    both are 0 where none is known. Of this one, after the update: `polled` is the last poll, `missed` the last one that
     missed new tasks, `ran` the first one that did not. `backoff` stretches the waits, after AWS has throttled.
     """
 

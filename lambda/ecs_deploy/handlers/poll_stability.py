@@ -34,7 +34,7 @@ def handler(plan: Plan, rollout: Rollout, event: step.Event, _context: "LambdaCo
             return _roll_back(ended, state)
         service, polled, judged = _read(plan, before, state)
         proof = _prove(plan, polled, judged, service, state)
-        explanation = _explain(polled, judged, service)
+        explanation = _explain(plan, polled, judged, service)
         made = follow.after_poll(plan, polled, judged, explanation, service, state, runtime.now(), proof)
         runtime.logger.info("Polled", finding=judged.finding.name, reason=judged.reason, polls=polled.polls)
         if made.deregisters:
@@ -86,7 +86,8 @@ def _read(plan: Plan, rollout: Rollout, state: State) -> tuple[Service | None, R
             late=late,
         )
         judged = verdict.judge(service, followed)
-    if judged.finding is Finding.IN_PROGRESS and (why := _crash_loop(service, rollout, now)):
+    is_counted = bool(shift.failures) if shift else service.is_rolling and service.primary.failed_tasks > 0
+    if judged.finding is Finding.IN_PROGRESS and (why := _crash_loop(service, rollout, now, is_counted=is_counted)):
         judged = Verdict(Finding.FAILED, why)
     return service, rollout, judged
 
@@ -104,9 +105,9 @@ def _read_shift(rollout: Rollout, service: Service) -> tuple[Rollout, ServiceDep
     return rollout._replace(service_deployment=found.arn, deployment=deployment), found
 
 
-def _crash_loop(service: Service, rollout: Rollout, now: datetime) -> str | None:
+def _crash_loop(service: Service, rollout: Rollout, now: datetime, *, is_counted: bool) -> str | None:
     """Why the tasks will never run; where they cannot be read, what ECS counts is all that is known."""
-    if not crash_loop.may_loop(service, rollout.polls):
+    if not crash_loop.may_loop(service, rollout.polls, is_counted=is_counted):
         return None
     mine = service.primary if service.is_rolling else None
     counted = mine.failed_tasks if mine else 0
@@ -158,28 +159,29 @@ def _roll_back(decision: Decision, state: State) -> Decision:
     return Wait(plan, rollout.stopped(runtime.now()), SHORTEST)
 
 
-def _explain(rollout: Rollout, judged: Verdict, service: Service | None) -> Explanation:
+def _explain(plan: Plan, rollout: Rollout, judged: Verdict, service: Service | None) -> Explanation:
     if service is None or judged.finding not in follow.FAILURES:
         return Explanation()
     # Most rollouts never need it, and every start would wait for it.
     from ecs_deploy.handlers.diagnostics import explain  # noqa: PLC0415
 
     said = judged.reason or rollout.reason or "the service gives no reason"
-    return explain(rollout, service, "; ".join((said, *_stopped_by(rollout, service))))
+    deployment = _service_deployment(rollout, service)
+    stopped = deployment.stopped_by if deployment else ()
+    if deployment and deployment.failures and judged.finding is Finding.TIMED_OUT:
+        stopped += (f"it could not trip within {plan.timeout} seconds: raise the timeout, or lower its threshold",)
+    return explain(rollout, service, "; ".join((said, *stopped)))
 
 
-def _stopped_by(rollout: Rollout, service: Service) -> tuple[str, ...]:
-    """What ECS says has stopped the deployment, as far as it can be read."""
+def _service_deployment(rollout: Rollout, service: Service) -> ServiceDeployment | None:
+    """What ECS tells of the deployment beside its tasks, as far as it can be read."""
     try:
-        found = (
-            ecs.describe_service_deployment(rollout.service_deployment)
-            if rollout.service_deployment
-            else ecs.find_service_deployment(service, rollout.target, rollout.since - verdict.NOT_SHOWN_YET)
-        )
+        if rollout.service_deployment:
+            return ecs.describe_service_deployment(rollout.service_deployment)
+        return ecs.find_service_deployment(service, rollout.target, rollout.since - verdict.NOT_SHOWN_YET)
     except (DeployError, AwsUnavailable) as error:
         runtime.logger.warning("The service deployment could not be read", reason=str(error))
-        return ()
-    return found.stopped_by if found else ()
+        return None
 
 
 def _deregister(revision: str) -> None:
