@@ -214,6 +214,23 @@ def test_an_index_has_to_have_the_platform_of_the_definition(
         assert model.table.items == {}
 
 
+def test_the_first_push_of_the_index_whose_part_runs_is_unchanged(model: EcsModel, clock: Clock) -> None:
+    add_latest(model)
+    model.manifests[GOOD] = index("linux/amd64")
+    model.reports_children = {GOOD: CHILD}
+    assert (execute(pushed(3, GOOD), clock).output or {})["outcome"] == "UNCHANGED"
+    assert model.writes == []
+
+
+def test_an_image_that_is_archived_is_not_deployed(model: EcsModel, clock: Clock) -> None:
+    add_latest(model)
+    model.archived.add(BETTER)
+    end = deploy(model, clock, 3, BETTER)
+    assert end.error == "ImageNotFound"
+    assert "is ARCHIVED in ECR" in (end.cause or {})["message"]
+    assert model.writes == []
+
+
 @pytest.mark.parametrize("strategy", ["ROLLING", "BLUE_GREEN"])
 def test_a_return_freezes_no_sidecar_and_brings_back_no_tag_that_means_the_broken_image(
     model: EcsModel, clock: Clock, strategy: str
@@ -383,6 +400,18 @@ def test_whether_the_image_to_return_to_is_there(
     assert [text in each for each in (end.output or {})["reasons"] if text] == [True] * bool(text)
     assert [text in each for each in started["reasons"] if text] == [True] * bool(text)
     assert (text or "") in started["message"]
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_a_policy_that_may_not_be_read_is_said(model: EcsModel, clock: Clock, required: bool) -> None:
+    add_latest(model)
+    lose(model, "about to go")
+    model.refused.add("GetLifecyclePolicy")
+    end = deploy(model, clock, 3, BETTER, requireRollback=required)
+    assert end.error == ("ImageNotFound" if required else None)
+    said = (end.cause or {"message": str((end.output or {})["reasons"])})["message"]
+    assert "could not be read" in said
+    assert "GetLifecyclePolicy" in said
 
 
 def test_what_is_required_to_return_to_has_to_be_known(model: EcsModel, clock: Clock) -> None:

@@ -229,7 +229,6 @@ ENDS = [
     (REGISTER, "ecs:DescribeTaskDefinition", "", Stage.deploy),
     (REGISTER, "ecr:DescribeImages", "", Stage.deploy),
     (REGISTER, "ecr:DescribePullThroughCacheRules", "", Stage.deploy_nothing),
-    (REGISTER, "ecr:GetLifecyclePolicy", "", Stage.deploy_moved_tag),
     (REGISTER, "ecr:BatchGetImage", "", Stage.deploy_index),
     (REGISTER, "ecs:RegisterTaskDefinition", "", Stage.deploy),
     (REGISTER, "ecs:TagResource", "ecs:CreateAction", Stage.deploy),
@@ -269,8 +268,9 @@ GOES_ON = [
     (POLL, "ecs:DeregisterTaskDefinition", "", Stage.fail),
     (POLL, "logs:GetLogEvents", "", Stage.fail),
 ]
-# Without it what runs stays unknown, and the log says so.
+# Without it something stays unknown, and the outcome or the log says so.
 UNKNOWN = [
+    (REGISTER, "ecr:GetLifecyclePolicy", "", Stage.deploy_moved_tag),
     (REGISTER, "ecs:ListTasks", "", Stage.deploy_over_theirs),
     (REGISTER, "ecs:DescribeTasks", "", Stage.deploy_over_theirs),
 ]

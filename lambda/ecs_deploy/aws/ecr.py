@@ -12,6 +12,7 @@ from ecs_deploy.core import artifact
 from ecs_deploy.core.artifact import may_be_image
 from ecs_deploy.core.errors import DeployError, Error
 from ecs_deploy.core.image import ImageReference
+from ecs_deploy.core.lifecycle import ACTIVE
 from ecs_deploy.core.policy import Image
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class Stored(NamedTuple):
 def describe(image: ImageReference, *others: str) -> tuple[Stored | None, dict[str, Stored]]:
     """Read an image of this account's ECR and, of the same repository, those with `others` as digests, by digest.
 
-    The image is None where a pull through a cache will bring it in. Raises `DeployError`, `AwsUnavailable`.
+    The image is None where a pull through a cache will bring it in. Raises `DeployError`, also for what is archived,
+    and `AwsUnavailable`.
     https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
     """
     wanted = [image, *(image.pinned(each) for each in others)]
@@ -51,6 +53,10 @@ def describe(image: ImageReference, *others: str) -> tuple[Stored | None, dict[s
     if not mine:
         raise DeployError(
             Error.IMAGE_NOT_FOUND, f"There is no image {image} in ECR. Push it, or correct the repository and the tag."
+        )
+    if mine[0].status != ACTIVE:
+        raise DeployError(
+            Error.IMAGE_NOT_FOUND, f"The image {image} is {mine[0].status} in ECR, and cannot be pulled. Restore it."
         )
     return mine[0], {each.digest: each for each in found or () if each.digest in others}
 

@@ -7,6 +7,7 @@ aws/containers-roadmap#2687. https://docs.aws.amazon.com/AmazonECR/latest/usergu
 import json
 from collections.abc import Sequence
 
+ACTIVE = "ACTIVE"
 OWN_TAG_PREFIX = "ecs-deploy."
 """Of the tags that keep images: a push with one starts nothing."""
 
@@ -21,7 +22,7 @@ def problem_with(image: str, status: str | None, tags: Sequence[str], policy: st
     """Why a return to `image` may not be possible; `status` is ECR's, None where it has no such image."""
     if status is None:
         return f"the image to return to, {image}, is not in ECR any more"
-    if status != "ACTIVE":
+    if status != ACTIVE:
         return f"the image to return to, {image}, is {status} in ECR, and cannot be pulled"
     if not tags and takes_untagged(policy):
         return f"the image to return to, {image}, has no tag any more, and a lifecycle rule of its repository takes it"

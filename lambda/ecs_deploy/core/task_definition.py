@@ -80,16 +80,20 @@ def pinned(document: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str,
     return copy
 
 
+def images_of(document: Mapping[str, Any]) -> dict[str, ImageReference]:
+    """The images of a document, by the names of their containers; what is no reference is left out."""
+    parsed = {each["name"]: _parse(each.get("image")) for each in document["containerDefinitions"]}
+    return {name: image for name, image in parsed.items() if image}
+
+
 def pinned_digests(document: Mapping[str, Any]) -> dict[str, str]:
     """The digests that are written in a document, by the names of their containers."""
-    images = {each["name"]: _parse(each.get("image")) for each in document["containerDefinitions"]}
-    return {name: image.digest for name, image in images.items() if image and image.digest}
+    return {name: image.digest for name, image in images_of(document).items() if image.digest}
 
 
 def references(document: Mapping[str, Any]) -> dict[str, str]:
     """The images that are not pinned, as they are written, by the names of their containers."""
-    images = {each["name"]: _parse(each.get("image")) for each in document["containerDefinitions"]}
-    return {name: str(image) for name, image in images.items() if image and not image.digest}
+    return {name: str(image) for name, image in images_of(document).items() if not image.digest}
 
 
 def unpinned(document: Mapping[str, Any], digests: Mapping[str, str], written: Mapping[str, str]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What has to be known of images before a service is touched: digests, platforms, whether what runs can come back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from ecs_deploy.core.registry import Ecr
 from ecs_deploy.core.request import Request
 from ecs_deploy.core.service import Service
 from ecs_deploy.core.state import Stable
-from ecs_deploy.core.task_definition import Edit, pinned_digests
+from ecs_deploy.core.task_definition import Edit, images_of, pinned_digests
 from ecs_deploy.handlers import runtime
 
 
@@ -82,21 +82,28 @@ def find(asked: Request, digest: str, environment: Environment, change: Edit, st
     return Found(stored.digest, platform.parts(index), image.path, tuple(warnings), keep)
 
 
+def with_parts(stable: Stable, containers: Iterable[str], found: Found) -> Stable:
+    """What was stable, with the digest that was found where a part of that index runs: both are one image."""
+    parts = found.parts or ()
+    same = {name: found.digest for name in containers if stable.digests.get(name) in parts}
+    known = {found.digest: parts} if same else {}
+    return stable._replace(digests={**stable.digests, **same}, parts={**stable.parts, **known})
+
+
 def parts_of(
     document: Mapping[str, Any], ran: Mapping[str, str], environment: Environment
 ) -> dict[str, tuple[str, ...] | None]:  # fmt: skip
     """The digests that are listed in those that a document `ran` with; None where nobody tells.
 
-    Raises `DeployError` where one is gone from this account's ECR, and `AwsUnavailable`.
+    Raises `DeployError` where an image of the document is gone from this account's ECR, and `AwsUnavailable`.
     """
     parts: dict[str, tuple[str, ...] | None] = dict.fromkeys(ran.values())
-    for each in document["containerDefinitions"]:
-        image = ImageReference.parse(each["image"]) if each["name"] in ran else None
-        if image is None or registry.ecr(image.domain) != Ecr(environment.account, environment.region):
+    for image in images_of(document).values():
+        if registry.ecr(image.domain) != Ecr(environment.account, environment.region):
             continue
         try:
-            stored, _ = ecr.describe(image)
-            if stored:
+            stored, _ = ecr.describe(image.with_default_tag())
+            if stored and stored.digest in parts:
                 index = ecr.manifest(image.path, stored.digest) if stored.media_type in platform.INDEXES else ""
                 parts[stored.digest] = platform.parts(index)
         except DeployError as error:
@@ -107,7 +114,10 @@ def parts_of(
 
 def _problem_with(image: ImageReference, stored: ecr.Stored | None, retained: bool) -> str | None:
     status, tags = (stored.status, stored.tags) if stored else (None, ())
-    policy = ecr.lifecycle_policy(image.path) if stored and not tags and not retained else ""
+    try:
+        policy = ecr.lifecycle_policy(image.path) if stored and not tags and not retained else ""
+    except DeployError as error:
+        return f"whether a lifecycle rule takes the image to return to, {image}, could not be read: {error.message}"
     return lifecycle.problem_with(str(image), status, tags, policy)
 
 

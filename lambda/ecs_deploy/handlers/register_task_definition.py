@@ -169,6 +169,7 @@ def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision
     stable = observed_stable(job.service, job.state, job.now)
     stable = stable and images.with_digests(stable, job.service, found)
     wanted = _wanted(job, found, stable)
+    stable = stable and images.with_parts(stable, wanted.containers, wanted.found)
     candidate = job.candidate._replace(digest=wanted.found.digest)
     # What was begun gets a verdict, also where its deployment went on without its execution.
     is_begun = any(each.request == candidate.request for each in job.state.intents)
