@@ -67,6 +67,7 @@ people = st.lists(st.tuples(st.floats(0, LONGEST), st.sampled_from([scale, updat
     timeout=st.integers(10, LONGEST),
     rollback=st.booleans(),
     stale_seconds=st.sampled_from([0, 0, 8, 45]),
+    pinned=st.booleans(),
 )
 def test_the_verdict_is_true(
     model: EcsModel,
@@ -81,6 +82,7 @@ def test_the_verdict_is_true(
     timeout: int,
     rollback: bool,
     stale_seconds: float,
+    pinned: bool,
 ) -> None:
     for each in (model.services, model.families, model.calls, model.table.items, model.before_update):
         each.clear()
@@ -89,7 +91,12 @@ def test_the_verdict_is_true(
     model.behaviours = {NEW_IMAGE: itertools.cycle(tasks)}
     if before:
         model.behaviours[OLD_IMAGE] = before[0]
-    service = add_doorman(model, desired=desired, breaker=breaker[0], breaker_rolls_back=breaker[1], drain=drain)
+    breaks = {"breaker": breaker[0], "breaker_rolls_back": breaker[1]}
+    service = add_doorman(model, pinned=pinned, desired=desired, drain=drain, **breaks)
+    ran = dict(service.primary.digests)
+    # The tag of what runs moves on, so that only its digest brings it back.
+    model.images.discard(("doorman", "1.0.0"))
+    model.push_image("doorman", f"sha256:{'f' * 64}", "1.0.0")
     started, runs_proxy = clock.now(), images(model, service.primary.revision)[2]
     pending = sorted(people, key=lambda each: each[0])
 
@@ -108,7 +115,8 @@ def test_the_verdict_is_true(
     end = execute({**REQUEST, "timeout": timeout, "rollback": rollback}, clock)
     model.before_call = lambda _action, _body: None
     event(end.error or str(end.output and end.output["outcome"]))
-    check(end, service)
+    check(end, service, is_pinned=pinned)
+    check_digests(end, service, None if people else ran)
     check_table(end, clock)
     if end.output and not service.breaker_rolls_back:
         # Where ECS returns by itself, it may undo theirs.
@@ -116,7 +124,7 @@ def test_the_verdict_is_true(
     assert len(model.called("UpdateService")) <= (MOST_UPDATES if people else 1 + rollback)
 
 
-def check(end: End, service: Service) -> None:
+def check(end: End, service: Service, *, is_pinned: bool) -> None:
     runs = service.primary.revision
     complete = service.primary.rollout_state == "COMPLETED"
     if end.output:
@@ -132,8 +140,19 @@ def check(end: End, service: Service) -> None:
         gone = service.extra.get("status") == "DRAINING"
         assert gone or not (runs == mine and complete)
         if end.cause["rolledBack"]:
-            assert (runs, complete) == (end.cause["replaced"], True)
+            assert complete
+            # Where it names tags, it comes back as a revision with the digests that ran.
+            assert runs == end.cause["replaced"] or not is_pinned
         assert end.cause["reasons"] or gone
+
+
+def check_digests(end: End, service: Service, ran: dict[str, str] | None) -> None:
+    """What was asked for runs, and what ran is back, but for what people have changed."""
+    runs = service.primary.digests
+    if end.output and end.output["outcome"] == "DEPLOYED":
+        assert runs["app"] == end.output["digest"]
+    if end.cause and end.cause["rolledBack"] and ran and service.desired:
+        assert {name: runs[name] for name in ("app", "worker")} == {name: ran[name] for name in ("app", "worker")}
 
 
 def check_table(end: End, clock: Clock) -> None:

@@ -129,7 +129,9 @@ def _after_return(
     failure = rollout.failure or Failure(Error.DEPLOYMENT_FAILED, "")
     is_back = verdict.finding is Finding.STABLE or (verdict.finding is Finding.ECS_ROLLED_BACK and rollout.stops)
     if is_back and not proof.differences:
-        message = f"{failure.message} The service was returned to {short(rollout.target)} and is stable."
+        stable = state.stable.revision if state.stable else rollout.target
+        anew = "" if rollout.target == stable else f" ({short(stable)} with the digests that ran)"
+        message = f"{failure.message} The service was returned to {short(rollout.target)}{anew} and is stable."
         after = transitions.returned(state, plan.execution, rollout.target, plan.written)
         end = fail(plan, failure, message, rolled_back=True, reasons=proof.unproven)
         return Step(end, after, Result.FAILED, deregisters=plan.registered)
