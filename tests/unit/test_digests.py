@@ -342,6 +342,16 @@ def test_a_container_that_gets_another_repository_has_nothing_to_look_for(model:
     assert ((end.output or {})["outcome"], (end.output or {})["reasons"]) == ("DEPLOYED", [])
 
 
+def test_to_revert_twice_goes_back_twice_though_copies_are_registered(model: EcsModel, clock: Clock) -> None:
+    service = add_latest(model)
+    deploy(model, clock, 3, BETTER)
+    deploy(model, clock, 4, BAD)
+    for digest in (BETTER, GOOD):
+        assert (execute({**SERVICE, "revert": True}, clock, f"to {digest}").output or {})["outcome"] == "DEPLOYED"
+        assert running(model, clock, service) == {digest}
+    assert execute({**SERVICE, "revert": True}, clock, "to nothing").error == "NothingToRevertTo"
+
+
 def test_a_revert_to_an_image_that_is_gone_touches_nothing(model: EcsModel, clock: Clock) -> None:
     add_latest(model)
     deploy(model, clock, 3, BETTER)

@@ -307,6 +307,13 @@ def test_a_return_to_another_digest_has_failed() -> None:
     assert OTHER.differences[0] in found.decision.cause["message"]
 
 
+def test_a_rollback_of_ecs_that_takes_too_long() -> None:
+    found = poll(Finding.TIMED_OUT, BACK._replace(stops=STOPS), reason="ROLLBACK_IN_PROGRESS")
+    assert isinstance(found.decision, Fail)
+    assert found.decision.error is Error.ROLLBACK_FAILED
+    assert "ROLLBACK_IN_PROGRESS" in found.decision.cause["message"]
+
+
 STOPS = "arn:aws:ecs:eu-west-1:123456789012:service-deployment/production1/doorman-service/2"
 
 
@@ -316,7 +323,6 @@ STOPS = "arn:aws:ecs:eu-west-1:123456789012:service-deployment/production1/doorm
         "ECS has rolled back": (Finding.ECS_ROLLED_BACK, NOTHING_KNOWN, True),
         "ECS has rolled back to another digest": (Finding.ECS_ROLLED_BACK, OTHER, False),
         "ECS has failed to": (Finding.FAILED, NOTHING_KNOWN, False),
-        "ECS takes too long": (Finding.TIMED_OUT, NOTHING_KNOWN, False),
     },
 )
 def test_after_ecs_was_told_to_roll_back(finding: Finding, proof: Proof, is_back: bool) -> None:
@@ -327,6 +333,7 @@ def test_after_ecs_was_told_to_roll_back(finding: Finding, proof: Proof, is_back
     else:
         assert isinstance(found.decision, Register)
         assert (found.decision.rollout.stops, found.decision.rollout.updated_at) == ("", None)
+        assert found.decision.rollout.repeats == 1
         assert found.decision.rollout.failure == BACK.failure
 
 

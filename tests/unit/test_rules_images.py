@@ -7,7 +7,8 @@ import pytest
 
 from ecs_deploy.core import lifecycle, platform
 from ecs_deploy.core.digests import Proof, agreed, prove, reported
-from ecs_deploy.core.history import Ran, ran_with
+from ecs_deploy.core.errors import DeployError
+from ecs_deploy.core.history import Ran, ran_with, revision_before
 from ecs_deploy.core.policy import Target
 from ecs_deploy.core.service import Container, Task
 from ecs_deploy.core.state import Entry, Result
@@ -210,6 +211,14 @@ def entry(minutes: float, revision: int, replaced: int, result: Result = Result.
     )
 
 
+def copied(
+    minutes: float, revision: int, replaced: int, copies: dict[int, int], result: Result = Result.DEPLOYED
+) -> Entry:
+    """An execution that has registered copies of other revisions."""
+    made = entry(minutes, revision, replaced, result)
+    return made._replace(copies={td(new): td(old) for new, old in copies.items()})
+
+
 @table(
     "history, ran",
     {
@@ -233,6 +242,36 @@ def entry(minutes: float, revision: int, replaced: int, result: Result = Result.
 )
 def test_what_a_revision_ran_with(history: list[Entry], ran: Ran) -> None:
     assert ran_with(td(2), history) == ran
+
+
+@table(
+    "history, current, before",
+    {
+        "a copy is what it is a copy of": ([entry(1, 2, 1), copied(2, 3, 2, {3: 1})], 3, None),
+        "to revert twice goes back twice": (
+            [entry(1, 2, 1), entry(2, 3, 2), copied(3, 4, 3, {4: 2})],
+            4,
+            1,
+        ),
+        "a copy that was registered to return": (
+            [entry(1, 2, 1), copied(2, 3, 2, {4: 2}, Result.FAILED), entry(3, 5, 4)],
+            5,
+            4,
+        ),
+        "and before that": ([entry(1, 2, 1), copied(2, 3, 2, {4: 2}, Result.FAILED), entry(3, 5, 4)], 4, 1),
+        "a copy of a copy": (
+            [entry(1, 2, 1), copied(2, 3, 2, {4: 2}, Result.FAILED), copied(3, 5, 4, {6: 4}, Result.FAILED)],
+            6,
+            1,
+        ),
+    },
+)
+def test_copies_lead_no_revert_astray(history: list[Entry], current: int, before: int | None) -> None:
+    if before is None:
+        with pytest.raises(DeployError):
+            revision_before(td(current), history, td(current))
+    else:
+        assert revision_before(td(current), history, td(current)) == td(before)
 
 
 @pytest.mark.parametrize("name", [f"{lifecycle.OWN_TAG_PREFIX}0123456789abcdef", lifecycle.OWN_TAG_PREFIX])

@@ -68,6 +68,7 @@ people = st.lists(st.tuples(st.floats(0, LONGEST), st.sampled_from([scale, updat
     rollback=st.booleans(),
     stale_seconds=st.sampled_from([0, 0, 8, 45]),
     pinned=st.booleans(),
+    strategy=st.sampled_from(["ROLLING", "ROLLING", "BLUE_GREEN"]),
 )
 def test_the_verdict_is_true(
     model: EcsModel,
@@ -83,7 +84,11 @@ def test_the_verdict_is_true(
     rollback: bool,
     stale_seconds: float,
     pinned: bool,
+    strategy: str,
 ) -> None:
+    if strategy != "ROLLING":
+        # Where ECS shifts traffic, it lists no deployments, and a change in the very moment is past finding.
+        people = []
     for each in (model.services, model.families, model.calls, model.table.items, model.before_update):
         each.clear()
     model.stale_seconds = stale_seconds
@@ -92,7 +97,7 @@ def test_the_verdict_is_true(
     if before:
         model.behaviours[OLD_IMAGE] = before[0]
     breaks = {"breaker": breaker[0], "breaker_rolls_back": breaker[1]}
-    service = add_doorman(model, pinned=pinned, desired=desired, drain=drain, **breaks)
+    service = add_doorman(model, pinned=pinned, desired=desired, drain=drain, strategy=strategy, **breaks)
     ran = dict(service.primary.digests)
     # The tag of what runs moves on, so that only its digest brings it back.
     model.images.discard(("doorman", "1.0.0"))

@@ -135,9 +135,9 @@ def _after_return(
         after = transitions.returned(state, plan.execution, rollout.target, plan.written)
         end = fail(plan, failure, message, rolled_back=True, reasons=proof.unproven)
         return Step(end, after, Result.FAILED, deregisters=plan.registered)
-    if rollout.stops and verdict.finding is not Finding.DISPLACED:
+    if rollout.stops and verdict.finding in {Finding.FAILED, Finding.ECS_ROLLED_BACK}:
         # ECS did not return to it, so that the deployer does.
-        return Step(Register(plan, rollout.returning(rollout.target, failure)))
+        return Step(Register(plan, rollout.returning(rollout.target, failure).repeated()))
     if verdict.finding is Finding.DISPLACED:
         return displaced(plan, rollout, state, str(verdict.reason), now)
     said = rollout.reason or verdict.finding.name.replace("_", " ").lower()

@@ -38,7 +38,7 @@ class Plan(NamedTuple):
     when the failed rollout began that the service has not recovered from. `digests` are those that have to run, by
     container, in a return those that ran before, and `parts` those that are listed in one that is an index, None where
     nobody tells. `written` are the images as they were written, where a return has pinned them. `warnings` tell people
-    what may keep this from being returned from.
+    what may keep this from being returned from. `copy_of` is what the revision is a copy of, where it is one.
     """
 
     candidate: Candidate
@@ -58,6 +58,7 @@ class Plan(NamedTuple):
     parts: Mapping[str, tuple[str, ...] | None] = {}
     written: Mapping[str, str] = {}
     warnings: tuple[str, ...] = ()
+    copy_of: str = ""
 
     @property
     def key(self) -> str:

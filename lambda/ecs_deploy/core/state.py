@@ -148,8 +148,8 @@ class Entry(NamedTuple):
     """An execution in the history of its service. `again` is the request that would start it again.
 
     `revision` is there once the service was about to be updated; `digests` are those that it ran with, and
-    `replaced_digests` those of what was stable before. `answer` is what a step has answered, so that one whose answer
-    was lost finds it again.
+    `replaced_digests` those of what was stable before. `copies` are the revisions that were registered anew, each by
+    what it is a copy of. `answer` is what a step has answered, so that one whose answer was lost finds it again.
     """
 
     candidate: Candidate
@@ -163,3 +163,4 @@ class Entry(NamedTuple):
     answer: Mapping[str, Any] | None = None
     digests: Mapping[str, str] = {}
     replaced_digests: Mapping[str, str] = {}
+    copies: Mapping[str, str] = {}

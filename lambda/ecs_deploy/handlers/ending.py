@@ -29,8 +29,13 @@ def write(plan: Plan, state: State, made: follow.Step) -> Decision:
     """Write what the table keeps of a decision, and answer it. Raises `Conflict`."""
     if made.result:
         entry = step.entry_of(plan, made.result, made.decision)
-        if made.result is Result.DEPLOYED and made.state and made.state.stable:
-            before = state.stable.digests if state.stable else {}
-            entry = entry._replace(digests=made.state.stable.digests, replaced_digests=before)
+        before, after = state.stable, made.state.stable if made.state else None
+        if after and made.result is Result.DEPLOYED:
+            copies = {plan.revision: plan.copy_of} if plan.copy_of else {}
+            entry = entry._replace(
+                digests=after.digests, replaced_digests=before.digests if before else {}, copies=copies
+            )
+        elif after and before and after.revision != before.revision:
+            entry = entry._replace(copies={after.revision: before.revision})
         dynamodb.write(plan.key, before=state, state=made.state, entry=entry)
     return made.decision

@@ -237,7 +237,9 @@ def _return(plan: Plan, rollout: Rollout, event: step.Event) -> Decision:
     plan, rollout = plan.returning(state.stable, rollout.target), rollout._replace(stops="")
     found = ecs.describe_task_definition(rollout.target)
     document = pinned(found.document, plan.digests)
-    if found.document["status"] == "ACTIVE" and document == defined(found.document):
+    # An update to what ECS was rolling back to would make no deployment.
+    is_new = document != defined(found.document) or rollout.repeats > 0
+    if found.document["status"] == "ACTIVE" and not is_new:
         return Update(plan, rollout)
     own = own_tags(plan.key, f"{plan.candidate.request}/return", plan.execution, plan.image)
     revision = _already_registered(found, document, own) if event["attempt"] else None
@@ -363,4 +365,5 @@ def _plan(job: Job, candidate: Candidate, wanted: Wanted, revision: str, stable:
         digests=wanted.digests,
         parts=wanted.parts,
         written=wanted.written,
+        copy_of=wanted.source if wanted.document else "",
     )
