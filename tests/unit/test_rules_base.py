@@ -453,10 +453,25 @@ def test_displaced(answer: Service, known: State, revision: int | None) -> None:
             known(intent("other", 2, 9, noted=9), CALL),
             2,
         ),
+        "what was stable, which comes back in any case": (
+            service(NEW, displaced(9, 9), displaced(1)),
+            known(CALL)._replace(stable=stable(9)),
+            None,
+        ),
+        "an earlier revision of this execution": (
+            service(NEW, displaced(4, 9), displaced(1)),
+            known(intent("mine", 4, 9, noted=9), CALL),
+            None,
+        ),
     },
 )
 def test_displaced_by_a_return(answer: Service, known: State, revision: int | None) -> None:
     assert displaced_by(answer, CALL, known, at(10), returning=True) == (td(revision) if revision else None)
+
+
+def test_what_was_stable_is_a_persons_change_for_who_deploys() -> None:
+    answer = service(NEW, displaced(9, 9), displaced(1))
+    assert displaced_by(answer, CALL, known(CALL)._replace(stable=stable(9)), at(10), returning=False) == td(9)
 
 
 def test_a_request_for_all_containers_displaces_any_older_one() -> None:

@@ -8,13 +8,27 @@ from typing import Any
 import pytest
 
 from ecs_deploy.core import follow
-from ecs_deploy.core.decision import Decision, Fail, Outcome, Register, Succeed, Update, fail, succeed, wait
+from ecs_deploy.core.decision import (
+    Decision,
+    Fail,
+    Outcome,
+    Pause,
+    Register,
+    Succeed,
+    Update,
+    fail,
+    pause,
+    skip,
+    succeed,
+    wait,
+)
 from ecs_deploy.core.digests import NOTHING_KNOWN, Proof
 from ecs_deploy.core.errors import Error
 from ecs_deploy.core.follow import Step
 from ecs_deploy.core.plan import Explanation, Failure, Plan, Rollout
 from ecs_deploy.core.poll_schedule import PollSchedule
 from ecs_deploy.core.service import Service
+from ecs_deploy.core.service_deployment import Hook
 from ecs_deploy.core.state import Phase, Result, State
 from ecs_deploy.core.verdict import Finding, Verdict
 from tests.support.rules import (
@@ -29,6 +43,7 @@ from tests.support.rules import (
     pushed,
     returning,
     service,
+    shifting,
     stable,
     state,
     table,
@@ -279,14 +294,119 @@ def test_a_digest_that_nobody_knew_before_is_in_the_outcome() -> None:
     assert end.outcome["digest"] == "sha256:reported"
 
 
-OTHER = Proof({"app": "sha256:mine"}, ("app runs sha256:other instead of sha256:mine",))
+@table(
+    "shown, proof, reasons",
+    {
+        "all is well": (SHOWN, NOTHING_KNOWN, []),
+        "no task was started": (
+            SHOWN._replace(desired=0),
+            Proof({}, unproven=("not said then",)),
+            ["the desired count is 0: no task was started, and nothing shows that the image works"],
+        ),
+        "one task is enough": (SHOWN._replace(desired=1), NOTHING_KNOWN, []),
+        "early success": (
+            SHOWN._replace(succeeds_early=True),
+            Proof({}, unproven=("not proven",)),
+            [
+                "not proven",
+                "early success: old tasks still run, and ECS's circuit breaker and alarms are off from now on",
+            ],
+        ),
+        "early success, and nothing old runs": (
+            service(deployment(2))._replace(succeeds_early=True),
+            NOTHING_KNOWN,
+            [],
+        ),
+        "early success, of no task": (
+            SHOWN._replace(succeeds_early=True, desired=0),
+            NOTHING_KNOWN,
+            [
+                "the desired count is 0: no task was started, and nothing shows that the image works",
+                "early success: old tasks still run, and ECS's circuit breaker and alarms are off from now on",
+            ],
+        ),
+    },
+)
+def test_what_a_success_does_not_show(shown: Service, proof: Proof, reasons: list[str]) -> None:
+    end = poll(Finding.STABLE, shown=shown, proof=proof).decision
+    assert end == succeed(Outcome.DEPLOYED, PLAN, NEW, NOW, *reasons)
+    unknown = plan("mine", candidate=pushed("mine", digest=""))
+    end = poll(Finding.STABLE, of=unknown, shown=shown, proof=proof).decision
+    assert end == succeed(Outcome.DEPLOYED, unknown, NEW, NOW, *reasons)
+
+
+@table(
+    "change, outcome",
+    {
+        "the revision that runs": ({}, Outcome.UNCHANGED),
+        "one that was registered for this": ({"registered": True}, Outcome.DEPLOYED),
+        "another revision": ({"base": base(1)._replace(deployment=NEW.deployment)}, Outcome.DEPLOYED),
+        "a deployment was made": ({"base": base(2)._replace(deployment="ecs-svc/old")}, Outcome.DEPLOYED),
+    },
+)
+def test_a_revision_that_runs_already(change: dict[str, Any], outcome: Outcome) -> None:
+    of = PLAN._replace(registered=False, base=base(2)._replace(deployment=NEW.deployment))._replace(**change)
+    end = poll(Finding.STABLE, of=of).decision
+    why = "the service ran doorman:2 already, so ECS made no deployment"
+    unchanged = skip(outcome, "production1", "doorman-service", of.candidate, of.image, NOW, why)
+    assert end == (unchanged if outcome is Outcome.UNCHANGED else succeed(outcome, of, NEW, NOW))
+
+
+def test_a_pause_is_waited_for_and_people_are_notified() -> None:
+    hook = Hook("one", "PAUSE", "", "AWAITING_ACTION", None, "ROLLBACK")
+    found = follow.after_poll(PLAN, NEW, Verdict(Finding.PAUSED, "why", hook), Explanation(), SHOWN, STATE, NOW)
+    assert found == Step(pause(PLAN, NEW._replace(reason="why"), hook, NOW))
+    paused = NEW._replace(reason="why", paused_since=at(-60))
+    found = follow.after_poll(PLAN, paused, Verdict(Finding.PAUSED, None, hook), Explanation(), SHOWN, STATE, NOW)
+    assert found == Step(pause(PLAN, paused, hook, NOW))
+    assert isinstance(found.decision, Pause)
+    assert found.decision.seconds > 60
+
+
+@pytest.mark.parametrize("is_rolling", [True, False])
+def test_what_ecs_is_to_roll_back(is_rolling: bool) -> None:
+    rollout = NEW._replace(service_deployment="arn of it")
+    found = poll(Finding.FAILED, rollout, shown=SHOWN if is_rolling else shifting(2))
+    assert isinstance(found.decision, Register)
+    assert found.decision.rollout.stops == ("" if is_rolling else "arn of it")
+
+
+@pytest.mark.parametrize(
+    ("target", "named"), [(1, "doorman:1"), (3, "doorman:3 (doorman:1 with the digests that ran)")]
+)
+def test_the_end_of_a_return_names_what_came_back(target: int, named: str) -> None:
+    proof = Proof({}, unproven=("nothing proves it",))
+    of = PLAN._replace(written={"proxy": "envoy:v1"})
+    found = poll(Finding.STABLE, returning(target), of=of, proof=proof)
+    assert isinstance(found.decision, Fail)
+    assert f"The service was returned to {named} and is stable." in found.decision.cause["message"]
+    assert found.decision.cause["reasons"][-1] == "nothing proves it"
+    assert found.state
+    assert found.state.stable
+    assert (found.state.stable.revision, found.state.stable.written) == (td(target), {} if target == 1 else of.written)
+
+
+def test_the_end_of_a_return_where_nobody_knows_what_was_stable() -> None:
+    found = poll(Finding.STABLE, BACK, known=STATE._replace(stable=None))
+    assert isinstance(found.decision, Fail)
+    assert "The service was returned to doorman:1 and is stable." in found.decision.cause["message"]
+
+
+def test_what_ecs_has_returned_to_may_not_be_proven() -> None:
+    end = poll(Finding.ECS_ROLLED_BACK, proof=Proof({}, unproven=("nothing proves it",))).decision
+    assert isinstance(end, Fail)
+    assert end.cause["reasons"][-1] == "nothing proves it"
+
+
+OTHER = Proof({"app": "sha256:mine"}, ("app runs sha256:other instead of sha256:mine", "worker does too"))
 
 
 def test_what_runs_is_not_what_was_asked_for() -> None:
     found = poll(Finding.STABLE, proof=OTHER)
     assert isinstance(found.decision, Fail)
     assert found.decision.error is Error.DEPLOYMENT_FAILED
-    assert "app runs sha256:other instead of sha256:mine" in found.decision.cause["message"]
+    assert f"is not what was asked for: {'; '.join(OTHER.differences)}." in found.decision.cause["message"]
+    assert found.decision.cause["reasons"] == list(OTHER.differences)
     assert found.decision.cause["rolledBack"] is False
     assert found.result is Result.FAILED
     assert found.state
@@ -334,6 +454,7 @@ def test_after_ecs_was_told_to_roll_back(finding: Finding, proof: Proof, is_back
         assert isinstance(found.decision, Register)
         assert (found.decision.rollout.stops, found.decision.rollout.updated_at) == ("", None)
         assert found.decision.rollout.repeats == 1
+        assert (found.decision.plan, found.decision.rollout.target) == (PLAN, BACK.target)
         assert found.decision.rollout.failure == BACK.failure
 
 

@@ -53,6 +53,11 @@ UNPROVEN = f"no task reports the digest of app: nothing proves that {ONE} runs"
         "a part of it runs": ({"app": {PART}}, {ONE: (PART,)}, Proof({"app": ONE})),
         "it, and a part of it": ({"app": {ONE, PART}}, {ONE: (PART,)}, Proof({"app": ONE})),
         "another one runs": ({"app": {TWO}}, {ONE: (PART,)}, Proof({"app": ONE}, (APP_RUNS_TWO,))),
+        "two others run": (
+            {"app": {TWO, PART}},
+            {},
+            Proof({"app": ONE}, (f"app runs {TWO} and {PART} instead of {ONE}",)),
+        ),
         "another one runs as well": ({"app": {ONE, TWO}}, {}, Proof({"app": ONE}, (APP_RUNS_TWO,))),
         "a part of another one": ({"app": {TWO}}, {TWO: (PART,)}, Proof({"app": ONE}, (APP_RUNS_TWO,))),
         "nobody tells what it lists": (
@@ -149,7 +154,14 @@ X86 = {"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"}
         ),
         "any system with that processor": (listing(ARM), {"cpuArchitecture": "ARM64"}, None),
         "another processor, whatever the system": (listing(AMD), {"cpuArchitecture": "ARM64"}, "asks for */arm64"),
-        "one that AWS may add": (listing("linux/riscv64"), {"cpuArchitecture": "RISCV64"}, None),
+        "one that AWS may add": (listing("linux/riscv64"), {"cpuArchitecture": "riscv64"}, None),
+        "one that AWS may add, and another image": (listing(AMD), {"cpuArchitecture": "riscv64"}, "asks for */riscv64"),
+        "two others": (listing(ARM, "linux/s390x"), X86, "it is for linux/arm64, linux/s390x, and"),
+        "it tells no processor": (
+            json.dumps({"manifests": [{"digest": ONE, "platform": {"os": "linux"}}]}),
+            X86,
+            "it is for linux/?, and",
+        ),
         "the definition says nothing": (listing(ARM), {}, None),
         "attestations are of no platform": (listing(ARM, "unknown/unknown"), X86, "it is for linux/arm64, and"),
         "it tells no platforms": (json.dumps({"manifests": [{"digest": ONE}]}), X86, None),
@@ -186,6 +198,7 @@ def rules(*statuses: str) -> str:
         "a rule takes what has a tag": ("ACTIVE", [], rules("tagged"), None),
         "it has a tag": ("ACTIVE", ["v1"], rules("untagged", "any"), None),
         "a policy without rules": ("ACTIVE", [], "{}", None),
+        "a rule that selects nothing": ("ACTIVE", [], json.dumps({"rules": [{"action": {"type": "expire"}}]}), None),
     },
 )
 def test_what_ecr_keeps(status: str | None, tags: list[str], policy: str, problem: str | None) -> None:
@@ -259,6 +272,11 @@ def test_what_a_revision_ran_with(history: list[Entry], ran: Ran) -> None:
             4,
         ),
         "and before that": ([entry(1, 2, 1), copied(2, 3, 2, {4: 2}, Result.FAILED), entry(3, 5, 4)], 4, 1),
+        "somebody has brought in a copy's original": (
+            [entry(1, 2, 1), copied(2, 3, 2, {4: 2}, Result.FAILED)],
+            2,
+            1,
+        ),
         "a copy of a copy": (
             [entry(1, 2, 1), copied(2, 3, 2, {4: 2}, Result.FAILED), copied(3, 5, 4, {6: 4}, Result.FAILED)],
             6,
@@ -272,6 +290,13 @@ def test_copies_lead_no_revert_astray(history: list[Entry], current: int, before
             revision_before(td(current), history, td(current))
     else:
         assert revision_before(td(current), history, td(current)) == td(before)
+
+
+def test_what_was_stable_last_is_a_copy_of_what_is_known() -> None:
+    history = [entry(1, 2, 1), copied(2, 3, 2, {4: 2}, Result.FAILED)]
+    # It is no newer than what it is a copy of, so that the one before is the first.
+    assert revision_before(td(3), history, td(4)) == td(2)
+    assert revision_before(td(2), history, td(4)) == td(1)
 
 
 @pytest.mark.parametrize("name", [f"{lifecycle.OWN_TAG_PREFIX}0123456789abcdef", lifecycle.OWN_TAG_PREFIX])

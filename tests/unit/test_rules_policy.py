@@ -76,6 +76,9 @@ def test_what_a_target_says_is_in_the_request() -> None:
     (start,) = starts_for_push(event("push"), [target], HERE)
     assert start.name == named("push", event("push")["id"], KEY, "app")
     assert start.request == {**REQUEST, "container": "app", "timeout": 60, "rollback": False}
+    target = TARGET._replace(pin=False, require_rollback=True, retain=True)
+    (start,) = starts_for_push(event("push"), [target], HERE)
+    assert start.request == {**REQUEST, "pin": False, "requireRollback": True, "retain": True}
 
 
 @table(
@@ -99,6 +102,9 @@ def test_what_a_target_says_is_in_the_request() -> None:
         "a replication that is a push": with_detail("replication", **{"action-type": "PUSH"}),
         "a push that is a replication": with_detail("push", **{"action-type": "REPLICATE"}),
         "a push without a result": with_detail("push", result=None),
+        "a push of what says that it is no image": with_detail(
+            "push", **{"artifact-media-type": "application/vnd.cncf.helm.config.v1+json"}
+        ),
     },
 )
 def test_what_is_no_push(event: dict[str, Any]) -> None:

@@ -271,6 +271,22 @@ def test_restart(history: list[Entry], known: State, start: Start | None) -> Non
     assert restarts(history, known) == ([start] if start else [])
 
 
+@table(
+    "wanted, digest, restart",
+    {
+        "an image": ({"image": "doorman:v2"}, "sha256:v2", {"digest": "sha256:v2"}),
+        "an image whose digest nobody knows": ({"image": "doorman:v2"}, "", {}),
+        "a revision": ({"revision": "doorman:2"}, "sha256:v2", {}),
+    },
+)
+def test_what_is_started_again_has_its_digest(wanted: dict[str, str], digest: str, restart: dict[str, str]) -> None:
+    """A tag may have moved since."""
+    history = [entry(V3, F), entry(pushed("v2", 2, digest=digest), S, again=wanted)]
+    (start,) = restarts(history, state())
+    identity = {"request": "push of v2", "time": "2026-01-31T12:02:00.000Z"}
+    assert start.request == {**wanted, "restart": {**identity, **restart}}
+
+
 def test_what_was_unchanged_while_it_rolled_out_is_no_verdict() -> None:
     """v2 has superseded v1, is pushed again while it rolls out, and fails."""
     history = [entry(PUSHED_AGAIN, Result.UNCHANGED), entry(V2, F), entry(V1, S)]

@@ -4,7 +4,7 @@ import pytest
 
 from ecs_deploy.core import transitions
 from ecs_deploy.core.decision import Outcome
-from ecs_deploy.core.state import LATEST_INTENTS, Candidate, Hold, Intent, Phase, Result, State
+from ecs_deploy.core.state import LATEST_INTENTS, Candidate, Hold, Intent, Phase, Result, Stable, State
 from ecs_deploy.core.transitions import Granted, Queued, Skipped, TurnRuling, after_turn, take_turn
 from tests.support.rules import asked, at, intent, owned, pushed, stable, state, table, td, typed
 
@@ -501,6 +501,24 @@ def test_ended(restored: bool, broken_since: object) -> None:
     before = state(owner=owned("mine"), broken_since=at(1), newest={"app": MINE}, stable=stable(1))
     after = before._replace(owner=None, broken_since=broken_since)  # type: ignore[arg-type]
     assert transitions.ended(before, "mine", restored=restored) == after
+
+
+@table(
+    "before, revision, after",
+    {
+        "as it was": (stable(1, digests={"app": "sha256:1"}), 1, stable(1, digests={"app": "sha256:1"})),
+        "as another revision": (
+            stable(1, digests={"app": "sha256:1"}),
+            3,
+            stable(3, digests={"app": "sha256:1"})._replace(written={"proxy": "envoy:v1"}),
+        ),
+        "nobody knows what was stable": (None, 3, None),
+    },
+)
+def test_returned(before: Stable | None, revision: int, after: Stable | None) -> None:
+    known = state(owner=owned("mine"), broken_since=at(1), stable=before)
+    found = transitions.returned(known, "mine", td(revision), {"proxy": "envoy:v1"})
+    assert found == known._replace(owner=None, broken_since=None, stable=after)
 
 
 def test_the_end_of_an_execution_that_is_not_the_owner() -> None:
