@@ -459,7 +459,7 @@ def test_displaced(answer: Service, known: State, revision: int | None) -> None:
             None,
         ),
         "an earlier revision of this execution": (
-            service(NEW, displaced(4, 9), displaced(1)),
+            service(NEW, displaced(4, 9, named="forced by somebody"), displaced(1)),
             known(intent("mine", 4, 9, noted=9), CALL),
             None,
         ),

@@ -26,7 +26,7 @@ def problem_with(index: str, document: Mapping[str, Any]) -> str | None:
     wanted = document.get("runtimePlatform", {})
     family, cpu = wanted.get("operatingSystemFamily"), wanted.get("cpuArchitecture")
     system = ("windows" if family.startswith("WINDOWS") else family.lower()) if family else None
-    architecture = _ARCHITECTURES.get(cpu, cpu) if cpu else None
+    architecture = _ARCHITECTURES.get(cpu, cpu)
     platforms = [each.get("platform", {}) for each in _listed(index)]
     there = [each for each in platforms if each.get("os", "unknown") != "unknown"]
     if not there or any(
