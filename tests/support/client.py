@@ -1,7 +1,7 @@
 """The SDK's clients as the deployer uses them, with a function behind that answers, and no network between."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -49,12 +49,14 @@ class Client:
         self._paged = operation
         return self
 
-    def paginate(self, **body: Any) -> list[dict[str, Any]]:
+    def paginate(self, **body: Any) -> Iterator[dict[str, Any]]:
         size = {"maxResults": each["PageSize"]} if (each := body.pop("PaginationConfig", None)) else {}
-        pages = [getattr(self, self._paged)(**body, **size)]
-        while token := pages[-1].get("nextToken"):
-            pages.append(getattr(self, self._paged)(**body, **size, nextToken=token))
-        return pages
+        operation = getattr(self, self._paged)
+        page = operation(**body, **size)
+        yield page
+        while token := page.get("nextToken"):
+            page = operation(**body, **size, nextToken=token)
+            yield page
 
     def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:
         action = "".join(word.capitalize() for word in operation.split("_"))

@@ -484,6 +484,14 @@ def test_the_history_has_the_digests(model: EcsModel, clock: Clock) -> None:
     assert BETTER in str(entry)
 
 
+def test_the_tasks_of_a_large_service_are_not_all_read(model: EcsModel, clock: Clock) -> None:
+    add_latest(model, desired=350)
+    assert (deploy(model, clock, 3, BETTER).output or {})["outcome"] == "DEPLOYED"
+    # Once for what ran, and once for what runs.
+    assert model.called("ListTasks") == ["ListTasks"] * 2
+    assert model.called("DescribeTasks") == ["DescribeTasks"] * 2
+
+
 def test_few_calls_to_ecs_and_ecr(model: EcsModel, clock: Clock) -> None:
     service = add_latest(model)
     document = model.revision(service.primary.revision).document

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/boto3/latest/guide/events.html
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from http import HTTPStatus
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import boto3
 
 from ecs_deploy.aws.client import ONE_TRY, service_not_found, translating
+from ecs_deploy.core.digests import Reported, reported
 from ecs_deploy.core.formats import family, number
 from ecs_deploy.core.service import Service, Task
 from ecs_deploy.core.service_deployment import ServiceDeployment, ServiceRevision
@@ -174,20 +175,31 @@ def describe_running_tasks(cluster: str, service: str) -> tuple[Task, ...]:
     return _tasks(cluster, service, "RUNNING")
 
 
+def reported_digests(cluster: str, service: str, revision: str) -> Reported:
+    """Read which digests the running tasks of a revision report, on the first page of tasks that has one of it.
+
+    Raises `DeployError`, `AwsUnavailable`.
+    """
+    pages = (reported(page, revision) for page in _pages(cluster, service, "RUNNING"))
+    return next((each for each in pages if each), {})
+
+
 def _tasks(cluster: str, service: str, status: "DesiredStatusType") -> tuple[Task, ...]:
-    """All pages of the tasks with a desired status; DescribeTasks takes a hundred, as many as a page has.
+    return tuple(task for page in _pages(cluster, service, status) for task in page)
+
+
+def _pages(cluster: str, service: str, status: "DesiredStatusType") -> Iterator[list[Task]]:
+    """Each page of the tasks with a desired status; DescribeTasks takes a hundred, as many as a page has.
 
     To filter by `startedBy` as well is not allowed:
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
     """
-    tasks: list[Task] = []
     pages = connect().get_paginator("list_tasks")
     with translating(cluster, service):
         for page in pages.paginate(cluster=cluster, serviceName=service, desiredStatus=status):
             if arns := page["taskArns"]:
                 answer = connect().describe_tasks(cluster=cluster, tasks=arns)
-                tasks += [Task.described(each) for each in answer["tasks"]]
-    return tuple(tasks)
+                yield [Task.described(each) for each in answer["tasks"]]
 
 
 def revisions_after(revision: str) -> list[str]:

@@ -41,8 +41,8 @@ def with_digests(stable: Stable, service: Service, base: ecs.TaskDefinition) -> 
     names = {each["name"] for each in base.document["containerDefinitions"]}
     if names - known.keys():
         try:
-            running = ecs.describe_running_tasks(service.cluster, service.name)
-            known = {**digests.agreed(digests.reported(running, stable.revision)), **known}
+            found = ecs.reported_digests(service.cluster, service.name, stable.revision)
+            known = {**digests.agreed(found), **known}
         except DeployError as error:
             runtime.logger.warning("Which digests run could not be read", reason=error.message)
     run = {name: digest for name, digest in known.items() if name in names}

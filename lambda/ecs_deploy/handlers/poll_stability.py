@@ -131,10 +131,10 @@ def _prove(plan: Plan, rollout: Rollout, judged: Verdict, service: Service | Non
         revision = service.current
         plan = plan.returning(state.stable, revision)
     try:
-        tasks = ecs.describe_running_tasks(service.cluster, service.name)
+        found = ecs.reported_digests(service.cluster, service.name, revision)
     except DeployError as error:
         return Proof({}, unproven=(f"which digests run could not be read: {error.message}",))
-    return digests.prove(digests.reported(tasks, revision), plan.digests, plan.parts, plan.containers)
+    return digests.prove(found, plan.digests, plan.parts, plan.containers)
 
 
 def _roll_back(decision: Decision, state: State) -> Decision:
