@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit quick mutants explore infra workflow e2e browser bench load synth diff deploy picture format lock clean
+.PHONY: help setup demo test check unit quick mutants explore infra workflow acceptance e2e browser bench load synth diff deploy picture format lock clean
 
 help:
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' Makefile
@@ -45,6 +45,9 @@ infra: setup ## the stack: template, permissions, rules, workflow definition
 
 workflow: setup ## the stack on the emulator, from push to outcome
 	pytest tests/workflow
+
+acceptance: setup ## the models' facts on your own AWS account: says what it costs and creates, and waits for ACCOUNT=...
+	ACCOUNT=$(ACCOUNT) python -m tests.acceptance
 
 e2e: setup ## the stack with real containers; needs a Docker engine and a static busybox
 	pytest tests/e2e

@@ -18,7 +18,7 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from local.emulator import answers, task_definitions
+from local.emulator import answers, service_deployments, task_definitions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,6 +137,7 @@ def complete(original: Function) -> Function:
                 one for one in service["deployments"] if one is primary or has_live_tasks(service, one)
             ]
             if before != "COMPLETED":
+                service_deployments.complete(service, primary)
                 report(service, f"(deployment {primary['id']}) deployment completed.")
                 report(service, "has reached a steady state.")
 
@@ -264,6 +265,7 @@ def name_failure(service: Record) -> None:
         if event["message"].endswith(BREAKER):
             failed = next(one["id"] for one in service["deployments"] if one["rolloutState"] == "FAILED")
             event["message"] = f"{mention(service)} (deployment {failed}) deployment failed: tasks failed to start."
+            service_deployments.fail(service, failed)
 
 
 def name_rollback(service: Record, cluster: str, key: str, task: Record) -> None:

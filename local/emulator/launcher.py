@@ -27,6 +27,7 @@ from local.emulator import (
     eventbridge,
     functions,
     permissions,
+    service_deployments,
     simulation,
     stepfunctions,
     task_definitions,
@@ -81,6 +82,8 @@ def declare(state: Path) -> Seams:
     functions.declare(seams, state)
     ecr.declare(seams)
     task_definitions.declare(seams)
+    # Before the other, which runs all of the scheduler alone.
+    service_deployments.declare(seams)
     deployments.declare(seams)
     eventbridge.declare(seams)
     stepfunctions.declare(seams)

@@ -196,3 +196,49 @@ def test_a_task_definition_comes_back_as_it_was_registered(create_service: Calla
 def test_an_empty_role_is_refused(create_service: Callable[..., Service]) -> None:
     with pytest.raises(ClientError, match="Role is not valid"):
         create_service(desired=0).register("nginx:1", taskRoleArn="")
+
+
+def test_a_pause_holds_the_new_tasks_until_somebody_continues(create_service: Callable[..., Service]) -> None:
+    """https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html."""
+    hook = {
+        "targetType": "PAUSE",
+        "lifecycleStages": ["PRE_SCALE_UP"],
+        "timeoutConfiguration": {"timeoutInMinutes": 60, "action": "CONTINUE"},
+    }
+    service = create_service(hooks=[hook])
+    revision = service.register(service.push("v2"))
+    made = service.update(revision)["deployments"][0]
+    paused = service_deployment(service)
+    assert paused["status"] == "IN_PROGRESS"
+    (waits,) = paused["lifecycleHookDetails"]
+    assert (waits["status"], waits["timeoutAction"]) == ("AWAITING_ACTION", "CONTINUE")
+    assert service.primary()["runningCount"] == service.primary()["pendingCount"] == 0
+    (brought_in,) = service.ecs.describe_service_revisions(
+        serviceRevisionArns=[paused["targetServiceRevision"]["arn"]]
+    )["serviceRevisions"]
+    assert brought_in["taskDefinition"] == revision
+
+    go_on = {"serviceDeploymentArn": paused["serviceDeploymentArn"], "hookId": waits["hookId"]}
+    service.ecs.continue_service_deployment(**go_on, action="CONTINUE")
+    (after,) = service.wait_stable()["deployments"]
+    assert after["id"] == made["id"]
+    assert service_deployment(service)["status"] == "SUCCESSFUL"
+    with pytest.raises(ClientError):
+        service.ecs.continue_service_deployment(**go_on)
+
+
+def test_a_service_deployment_that_rolled_back_says_so(create_service: Callable[..., Service]) -> None:
+    service = create_service(breaker=True)
+    service.update(service.register(service.push("v2", "crash")))
+    service.wait(lambda seen: any(one["rolloutState"] == "FAILED" for one in seen["deployments"]))
+    service.wait_stable()
+    assert service_deployment(service)["status"] == "ROLLBACK_SUCCESSFUL"
+
+
+def service_deployment(service: Service) -> dict[str, Any]:
+    """The newest service deployment."""
+    listed = service.ecs.list_service_deployments(cluster=service.cluster, service=service.name)["serviceDeployments"]
+    arn = listed[0]["serviceDeploymentArn"]
+    (found,) = service.ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"]
+    described: dict[str, Any] = found
+    return described

@@ -1,0 +1,75 @@
+"""Make the throwaway stack, run the scenarios in it, and remove all that was made, whatever happened."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tests.acceptance import NAME, SCENARIOS
+from tests.acceptance.account import Account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from tests.acceptance.scenarios import Fact
+
+APP = f"{sys.executable} -m tests.acceptance.stack"
+
+
+@contextmanager
+def deployed(
+    cdk: Callable[[list[str]], None],
+    client: Callable[[str], Any],
+    directory: Path,
+    *,
+    seconds: float,
+    propagation: float,
+) -> Iterator[Account]:
+    """Deploy the stack for the block; `cdk` runs the CDK's command."""
+    assembly, outputs = directory / "cdk.out", directory / "outputs.json"
+    cdk(["synth", NAME, "--quiet", "--app", APP, "--output", str(assembly)])
+    app = ["--app", str(assembly)]
+    try:
+        cdk(["deploy", NAME, *app, "--require-approval", "never", "--outputs-file", str(outputs)])
+        yield Account(client, json.loads(outputs.read_text())[NAME], seconds, propagation)
+    finally:
+        table = remove_services(client)
+        cdk(["destroy", NAME, *app, "--force"])
+        if table:
+            # The stack keeps it.
+            client("dynamodb").delete_table(TableName=table)
+
+
+def remove_services(client: Callable[[str], Any]) -> str | None:
+    """Remove the services and their revisions; gives the name of the stack's table, if it is there."""
+    ecs, formation = client("ecs"), client("cloudformation")
+    found = ecs.describe_clusters(clusters=[NAME])["clusters"]
+    if any(each["status"] == "ACTIVE" for each in found):
+        services = ecs.list_services(cluster=NAME)["serviceArns"]
+        for each in services:
+            ecs.delete_service(cluster=NAME, service=each, force=True)
+        if services:
+            # A cluster with a service that drains cannot be deleted.
+            ecs.get_waiter("services_inactive").wait(cluster=NAME, services=services)
+    for scenario in SCENARIOS:
+        family = f"{NAME}-{scenario}"
+        for each in ecs.list_task_definitions(familyPrefix=family)["taskDefinitionArns"]:
+            ecs.deregister_task_definition(taskDefinition=each)
+    try:
+        (stack,) = formation.describe_stacks(StackName=NAME)["Stacks"]
+    except formation.exceptions.ClientError:
+        return None
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
+    return outputs.get("TableName")
+
+
+def report(facts: Sequence[Fact]) -> str:
+    """Put what was seen into words, what differs from the models last."""
+    lines = [f"{'DIFFERS' if fact.differs else 'ok':8}{fact.scenario:12}{fact.what}: {fact.seen}" for fact in facts]
+    different = [fact for fact in facts if fact.differs]
+    lines += ["", f"{len(facts)} facts, of which {len(different)} differ from the models"]
+    lines += [f"  {each.scenario}: {each.what}: expected {each.expected}, seen {each.seen}" for each in different]
+    return "\n".join(lines)
