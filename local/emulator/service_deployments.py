@@ -62,9 +62,7 @@ def begin(service: Record) -> Record | None:
     arn, revision = (f"{place_of(service, kind)}/{primary['id'].rpartition('/')[2]}" for kind in KINDS)
     if arn not in _made:
         configuration = service.get("deploymentConfiguration") or {}
-        # The first deployment of a service has nothing to hold back.
-        is_first = not any(one["service"] == service["serviceArn"] for one in _made.values())
-        hooks = [] if is_first else [one for one in configuration.get("lifecycleHooks", []) if pauses(one)]
+        hooks = [one for one in configuration.get("lifecycleHooks", []) if pauses(one)]
         _made[arn] = {
             "arn": arn,
             "service": service["serviceArn"],

@@ -11,7 +11,7 @@ from tests.acceptance import NAME, images
 from tests.acceptance.stack import repository_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ class Service:
         """The ARN of its tasks' role, which no other service has."""
         return self.account.outputs[f"Role{self.name.title().replace('-', '')}"]
 
-    def create(self, *, breaker: bool = False, hooks: Sequence[Mapping[str, Any]] = ()) -> str:
+    def create(self, *, breaker: bool = False) -> str:
         """Make it, and wait until it is stable; gives the digest that it runs."""
         digest, outputs = self.push("first"), self.account.outputs
         log = {
@@ -112,13 +112,18 @@ class Service:
             desiredCount=1,
             launchType="FARGATE",
             networkConfiguration={"awsvpcConfiguration": network},
-            deploymentConfiguration={
-                "deploymentCircuitBreaker": {"enable": breaker, "rollback": breaker},
-                **({"lifecycleHooks": list(hooks)} if hooks else {}),
-            },
+            deploymentConfiguration={"deploymentCircuitBreaker": {"enable": breaker, "rollback": breaker}},
         )
         self.wait_stable()
         return digest
+
+    def add_hook(self, hook: Mapping[str, Any]) -> None:
+        """Give it a lifecycle hook, which makes no deployment; its first one might wait for a hook as well.
+
+        https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html
+        """
+        configuration = {**self.describe()["deploymentConfiguration"], "lifecycleHooks": [hook]}
+        self.ecs.update_service(cluster=NAME, service=self.name, deploymentConfiguration=configuration)
 
     def push(self, tag: str, behaviour: images.Behaviour = "run") -> str:
         """Push an image; gives its digest. A tag that begins with `v` is deployed."""

@@ -107,7 +107,8 @@ def hook(service: Service) -> Facts:
         "lifecycleStages": ["PRE_SCALE_UP"],
         "timeoutConfiguration": {"timeoutInMinutes": 60, "action": "ROLLBACK"},
     }
-    service.create(hooks=[pause])
+    service.create()
+    service.add_hook(pause)
     execution = service.started(service.push("v1"))
     waits = service.account.wait("a hook waits", lambda: waiting(service))
     yield "rollout state of a paused rolling deployment?", "IN_PROGRESS", service.primary().get("rolloutState")

@@ -58,6 +58,10 @@ def remove_services(client: Callable[[str], Any]) -> str | None:
         family = f"{NAME}-{scenario}"
         for each in ecs.list_task_definitions(familyPrefix=family)["taskDefinitionArns"]:
             ecs.deregister_task_definition(taskDefinition=each)
+        inactive = ecs.list_task_definitions(familyPrefix=family, status="INACTIVE")["taskDefinitionArns"]
+        if inactive:
+            # Ten at most: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteTaskDefinitions.html
+            ecs.delete_task_definitions(taskDefinitions=inactive[:10])
     try:
         (stack,) = formation.describe_stacks(StackName=NAME)["Stacks"]
     except formation.exceptions.ClientError:

@@ -24,7 +24,7 @@ from local import images
 from local.cloud import Cloud
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from local.images import Behaviour
 
@@ -205,8 +205,8 @@ def numbers() -> Iterator[int]:
 def create_service(cloud: Cloud, numbers: Iterator[int]) -> Callable[..., Service]:
     """Make a service that no target names."""
 
-    def create(*, desired: int = 2, breaker: bool = False, hooks: Sequence[dict[str, Any]] = ()) -> Service:
-        return created(cloud, "emulator", f"service-{next(numbers)}", desired, breaker=breaker, hooks=hooks)
+    def create(*, desired: int = 2, breaker: bool = False) -> Service:
+        return created(cloud, "emulator", f"service-{next(numbers)}", desired, breaker=breaker)
 
     return create
 
@@ -249,9 +249,8 @@ def pair(cloud: Cloud, unused_pairs: Iterator[str]) -> Service:
 
 
 def created(
-    cloud: Cloud, cluster: str, name: str, desired: int, *,
-    breaker: bool = False, sidecar: bool = False, hooks: Sequence[dict[str, Any]] = (),
-) -> Service:  # fmt: skip
+    cloud: Cloud, cluster: str, name: str, desired: int, *, breaker: bool = False, sidecar: bool = False
+) -> Service:
     """Make a service that runs the image `:1` of a repository of its own, and wait until it is stable.
 
     With `sidecar` that container has a repository of its own, too.
@@ -265,10 +264,7 @@ def created(
         serviceName=name,
         taskDefinition=service.register(service.push("1"), **beside),
         desiredCount=desired,
-        deploymentConfiguration={
-            "deploymentCircuitBreaker": {"enable": breaker, "rollback": breaker},
-            "lifecycleHooks": list(hooks),
-        },
+        deploymentConfiguration={"deploymentCircuitBreaker": {"enable": breaker, "rollback": breaker}},
     )
     service.wait_stable()
     return service

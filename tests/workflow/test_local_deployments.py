@@ -205,7 +205,10 @@ def test_a_pause_holds_the_new_tasks_until_somebody_continues(create_service: Ca
         "lifecycleStages": ["PRE_SCALE_UP"],
         "timeoutConfiguration": {"timeoutInMinutes": 60, "action": "CONTINUE"},
     }
-    service = create_service(hooks=[hook])
+    service = create_service()
+    service.ecs.update_service(
+        cluster=service.cluster, service=service.name, deploymentConfiguration={"lifecycleHooks": [hook]}
+    )
     revision = service.register(service.push("v2"))
     made = service.update(revision)["deployments"][0]
     paused = service_deployment(service)
