@@ -18,7 +18,7 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from local.emulator import answers, service_deployments, task_definitions
+from local.emulator import answers, ecs_events, service_deployments, task_definitions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,6 +138,12 @@ def complete(original: Function) -> Function:
             ]
             if before != "COMPLETED":
                 service_deployments.complete(service, primary)
+                ecs_events.deployment(
+                    service,
+                    primary["id"],
+                    "SERVICE_DEPLOYMENT_COMPLETED",
+                    f"ECS deployment {primary['id']} completed.",
+                )
                 report(service, f"(deployment {primary['id']}) deployment completed.")
                 report(service, "has reached a steady state.")
 
@@ -266,6 +272,12 @@ def name_failure(service: Record) -> None:
             failed = next(one["id"] for one in service["deployments"] if one["rolloutState"] == "FAILED")
             event["message"] = f"{mention(service)} (deployment {failed}) deployment failed: tasks failed to start."
             service_deployments.fail(service, failed)
+            ecs_events.deployment(
+                service,
+                failed,
+                "SERVICE_DEPLOYMENT_FAILED",
+                "ECS deployment circuit breaker: tasks failed to start.",
+            )
 
 
 def name_rollback(service: Record, cluster: str, key: str, task: Record) -> None:
@@ -285,6 +297,8 @@ def name_rollback(service: Record, cluster: str, key: str, task: Record) -> None
         one["_deployment_id"] = primary["id"]
     service["deployments"].sort(key=lambda one: one is not primary)
     service["events"][0]["message"] = f"{mention(service)} rolling back to deployment {completed}."
+    reason = f"ECS deployment circuit breaker: rolling back to deploymentId {completed}."
+    ecs_events.deployment(service, primary["id"], "SERVICE_DEPLOYMENT_IN_PROGRESS", reason)
     _, _, _, region, account, _ = task["taskArn"].split(":", 5)
     ecs()._schedule_service_deployment_completion(cluster, key, account, region)
 

@@ -23,6 +23,7 @@ from local.emulator import (
     containers,
     deployments,
     ecr,
+    ecs_events,
     engine,
     eventbridge,
     functions,
@@ -82,9 +83,10 @@ def declare(state: Path) -> Seams:
     functions.declare(seams, state)
     ecr.declare(seams)
     task_definitions.declare(seams)
-    # Before the other, which runs all of the scheduler alone.
+    # Before the one that runs all of the scheduler alone, and words why tasks stop.
     service_deployments.declare(seams)
     deployments.declare(seams)
+    ecs_events.declare(seams)
     eventbridge.declare(seams)
     stepfunctions.declare(seams)
     containers.declare(seams)

@@ -15,7 +15,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from local.emulator import answers
+from local.emulator import answers, ecs_events
 
 if TYPE_CHECKING:
     from local.emulator.answers import Answer
@@ -73,6 +73,11 @@ def begin(service: Record) -> Record | None:
             "hooks": [waiting(each) for each in hooks],
             "status": "",
         }
+        ecs_events.deployment(
+            service, primary["id"], "SERVICE_DEPLOYMENT_IN_PROGRESS", f"ECS deployment {primary['id']} in progress."
+        )
+        for each in _made[arn]["hooks"]:
+            ecs_events.hook(service["serviceArn"], arn, each["hookId"])
     return _made[arn]
 
 

@@ -3,7 +3,8 @@
 The same name with the same input answers with the execution that runs; any other use of the name is
 ExecutionAlreadyExists, and a name with characters that AWS refuses is InvalidName. A Succeed state may form the output.
 Only an execution that succeeded has one. One that takes longer than its state machine allows ends TIMED_OUT; nothing
-changes, or is added to, what has ended. Retries have their jitter and their longest delay. An event that a state sends
+changes, or is added to, what has ended. Retries have their jitter and their longest delay. A callback has the time that
+an expression gives it, and a token for each try. An event that a state sends
 names its execution and its state machine, and one that EventBridge does not take fails the state.
 
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
@@ -12,6 +13,7 @@ https://docs.aws.amazon.com/step-functions/latest/apireference/API_StopExecution
 https://docs.aws.amazon.com/step-functions/latest/dg/statemachine-structure.html
 https://docs.aws.amazon.com/step-functions/latest/dg/state-succeed.html
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-wait-token
 https://docs.aws.amazon.com/step-functions/latest/dg/connect-eventbridge.html
 """
 
@@ -23,6 +25,7 @@ import json
 import random
 import re
 import threading
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from local.emulator import answers
@@ -35,6 +38,7 @@ STATES = "ministack.services.stepfunctions"
 
 REFUSED = re.compile(r"""[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]""")
 LONGEST_NAME = 80
+CALLBACK = ".waitForTaskToken"
 
 # The ARNs of the execution whose task runs, and of its state machine.
 _sender: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("sender", default=())
@@ -46,6 +50,8 @@ def declare(seams: Seams) -> None:
     seams.call(STATES, "now_iso")
     seams.call(STATES, "_emit_execution_status_event", "execution")
     seams.call(STATES, "_resolve_state_machine_arn", "arn")
+    seams.attributes(STATES, "_SFN_WAIT_SCALE")
+    seams.call(STATES, "_apply_jsonata_template", "value", "raw_input", "ctx", "result", "error_output")
     seams.call(STATES, "_state_query_language", "state_def", "ctx")
     seams.call(STATES, "_apply_jsonata_output", "state_def", "raw_input", "ctx", "result", "error_output", "default")
     seams.replace(start_execution, STATES, "_start_execution", "data")
@@ -54,6 +60,7 @@ def declare(seams: Seams) -> None:
     seams.replace(fail_execution, STATES, "_fail_execution", "execution", "error", "cause")
     seams.replace(add_event, STATES, "_add_event", "execution", "event_type", "details")
     seams.replace(execute_task, STATES, "_execute_task", "state_def", "raw_input", "execution", "ctx")
+    seams.replace(draw_token, STATES, "_apply_jsonata_arguments", "state_def", "raw_input", "ctx")
     seams.replace(put_events, STATES, "_invoke_events_put_events", "resource", "input_data")
     seams.replace(apply_output, STATES, "_apply_output_path", "state_def", "data", "ctx")
     seams.replace(spread_retries, STATES, "_find_matching_retrier", "retriers", "error", "retry_counts")
@@ -140,16 +147,31 @@ def add_event(original: Function) -> Function:
 
 
 def execute_task(original: Function) -> Function:
-    """Remember whose task runs."""
+    """Remember whose task runs, and give a callback the time that its state says, which an expression may."""
+    states = importlib.import_module(STATES)
 
     def execute(state: dict[str, Any], data: Any, execution: dict[str, Any], context: dict[str, Any]) -> Any:
         token = _sender.set((execution["executionArn"], execution["stateMachineArn"]))
+        if CALLBACK in state["Resource"] and "TimeoutSeconds" in state:
+            seconds = states._apply_jsonata_template(state["TimeoutSeconds"], data, context)
+            state = {**state, "TimeoutSeconds": seconds * states._SFN_WAIT_SCALE}
         try:
             return original(state, data, execution, context)
         finally:
             _sender.reset(token)
 
     return execute
+
+
+def draw_token(original: Function) -> Function:
+    """Give each try of a callback a token of its own."""
+
+    def arguments(state: dict[str, Any], data: Any, context: dict[str, Any] | None = None) -> Any:
+        if context and CALLBACK in state.get("Resource", ""):
+            context["Task"] = {"Token": str(uuid.uuid4())}
+        return original(state, data, context)
+
+    return arguments
 
 
 def put_events(original: Function) -> Function:
