@@ -5,3 +5,6 @@ NAME = "ecs-deploy-acceptance"
 
 SCENARIOS = ("push", "broken", "crash-loop", "revert", "by-hand", "hook", "permissions")
 """The scenarios, each of which has a service and a repository of its own."""
+
+DEPLOYMENT, HOOK, TASK = "ECS Deployment State Change", "ECS Hook State Change", "ECS Task State Change"
+"""The events of ECS that the suite listens to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.acceptance import NAME, images
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEADLINE_SECONDS = 900.0
+EVENTS_SECONDS = 60.0
 
 
 class NeverSo(Exception):
@@ -35,6 +37,18 @@ class Account:
     outputs: Mapping[str, str]
     seconds: float
     propagation: float
+    received: list[dict[str, Any]] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Give all events of ECS that have come so far."""
+        sqs, url = self.client("sqs"), self.outputs["EventsUrl"]
+        with self.lock:
+            while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+                for each in messages:
+                    self.received.append(json.loads(each["Body"]))
+                    sqs.delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
+            return list(self.received)
 
     def propagated(self) -> None:
         """Wait until a change of a policy is in force."""
@@ -160,6 +174,16 @@ class Service:
         )
         self.seen.add(started["executionArn"])
         return self.ended(started["executionArn"])
+
+    def events(self, kind: str, *texts: str, wanted: int = 1) -> list[dict[str, Any]]:
+        """Give the events of a kind that hold all texts, once so many have come, or those of a minute."""
+        deadline = time.monotonic() + EVENTS_SECONDS
+        while True:
+            of_kind = [each for each in self.account.events() if each["detail-type"] == kind]
+            found = [each for each in of_kind if all(text in json.dumps(each) for text in texts)]
+            if len(found) >= wanted or time.monotonic() > deadline:
+                return found
+            time.sleep(self.account.seconds)
 
     def pushed(self, tag: str, behaviour: images.Behaviour = "run") -> tuple[str, dict[str, Any]]:
         """Push an image that is deployed; gives its digest, and the execution when it has ended."""

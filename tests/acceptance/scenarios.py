@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.acceptance import NAME, SCENARIOS
+from tests.acceptance import DEPLOYMENT, HOOK, NAME, SCENARIOS, TASK
 from tests.acceptance.account import Service
 from tests.acceptance.images import EXIT_CODE
 
@@ -47,6 +47,8 @@ def push(service: Service) -> Facts:
     digest, execution = service.pushed("v1")
     yield "outcome of a push", "DEPLOYED", outcome(execution)
     yield "digests that tasks on Fargate report?", {digest}, service.digests()
+    names = {each["detail"]["eventName"] for each in service.events(DEPLOYMENT, service.primary()["id"], wanted=2)}
+    yield "events of the deployment", {"SERVICE_DEPLOYMENT_IN_PROGRESS", "SERVICE_DEPLOYMENT_COMPLETED"}, names
     definition = service.ecs.describe_task_definition(taskDefinition=service.primary()["taskDefinition"])
     image = definition["taskDefinition"]["containerDefinitions"][0]["image"]
     yield "the new revision is pinned", f"{service.image}@{digest}", image
@@ -71,6 +73,9 @@ def crash_loop(service: Service) -> Facts:
     yield "failedTasks after containers that ran and then exited?", (0,), counted
     execution = service.ended(execution_arn)
     yield "outcome of a crash loop", ("DeploymentFailed", True), failure(execution)
+    stopped = service.events(TASK, execution["cause"]["revision"], '"lastStatus": "STOPPED"')
+    code = stopped[0]["detail"].get("stopCode") if stopped else None
+    yield "the event of a task that stopped says why", "EssentialContainerExited", code
     yield "the exit code is named", True, f"exit code {EXIT_CODE}" in execution["cause"]["message"]
     service.wait_stable()
     yield "digests after the return", {digest}, service.digests()
@@ -111,6 +116,10 @@ def hook(service: Service) -> Facts:
     service.add_hook(pause)
     execution = service.started(service.push("v1"))
     waits = service.account.wait("a hook waits", lambda: waiting(service))
+    told = service.events(HOOK, service.name)
+    yield "events of the hook", {"HOOK_AWAITING_ACTION"}, {each["detail"].get("eventName") for each in told}
+    arns = [service.describe()["serviceArn"]]
+    yield "resources of a hook's event?", arns, told[0]["resources"] if told else None
     yield "rollout state of a paused rolling deployment?", "IN_PROGRESS", service.primary().get("rolloutState")
     service.account.wait("the pause is told", lambda: "NotifyPause" in service.entered(execution))
     service.ecs.continue_service_deployment(**waits, action="CONTINUE")

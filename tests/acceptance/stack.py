@@ -9,12 +9,17 @@ from aws_cdk import App, CfnOutput, RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets_of_rules
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sqs as sqs
 
 from infra.deployer import EcsDeploy
 from infra.targets import parse
-from tests.acceptance import NAME, SCENARIOS
+from tests.acceptance import DEPLOYMENT, HOOK, NAME, SCENARIOS, TASK
+
+DETAIL_TYPES = (DEPLOYMENT, HOOK, TASK)
 
 
 class AcceptanceStack(Stack):
@@ -49,6 +54,13 @@ class AcceptanceStack(Stack):
             )
             repository.grant_pull(execution_role)
             CfnOutput(self, f"Role{scenario.title().replace('-', '')}", value=self._role(f"Task-{scenario}").role_arn)
+        queue = sqs.Queue(self, "Events")
+        events.Rule(
+            self,
+            "Rule",
+            event_pattern=events.EventPattern(source=["aws.ecs"], detail_type=list(DETAIL_TYPES)),
+            targets=[targets_of_rules.SqsQueue(queue)],
+        )
         targets = [
             {"repository": repository_of(each), "tags": ["v*"], "cluster": NAME, "service": each, "timeout": 300}
             for each in SCENARIOS
@@ -60,6 +72,7 @@ class AcceptanceStack(Stack):
             "SecurityGroup": group.security_group_id,
             "ExecutionRole": execution_role.role_arn,
             "LogGroup": log_group.log_group_name,
+            "EventsUrl": queue.queue_url,
             **deployer.outputs,
         }
         for name, value in outputs.items():
