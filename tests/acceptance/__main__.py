@@ -52,7 +52,8 @@ def main() -> int:
         suite.deployed(cdk, client, Path(directory), seconds=5, propagation=60) as created,
     ):
         facts = scenarios.run(created)
-    print(suite.report(facts))  # noqa: T201
+        # Before all is removed: what fails then hides nothing.
+        print(suite.report(facts), flush=True)  # noqa: T201
     return int(any(fact.differs for fact in facts))
 
 

@@ -136,8 +136,7 @@ class Service:
 
         https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html
         """
-        configuration = {**self.describe()["deploymentConfiguration"], "lifecycleHooks": [hook]}
-        self.ecs.update_service(cluster=NAME, service=self.name, deploymentConfiguration=configuration)
+        self.ecs.update_service(cluster=NAME, service=self.name, deploymentConfiguration={"lifecycleHooks": [hook]})
 
     def push(self, tag: str, behaviour: images.Behaviour = "run") -> str:
         """Push an image; gives its digest. A tag that begins with `v` is deployed."""

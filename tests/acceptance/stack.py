@@ -62,8 +62,7 @@ class AcceptanceStack(Stack):
             targets=[targets_of_rules.SqsQueue(queue)],
         )
         targets = [
-            {"repository": repository_of(each), "tags": ["v*"], "cluster": NAME, "service": each, "timeout": 300}
-            for each in SCENARIOS
+            {"repository": repository_of(each), "tags": ["v*"], "cluster": NAME, "service": each} for each in SCENARIOS
         ]
         deployer = EcsDeploy(self, "Deployer", targets=parse(targets))
         deployer.node.add_dependency(cluster)
