@@ -50,8 +50,8 @@ def main() -> int:
     for change in explained - set(changes.values()):
         print(f"\nDoes not survive any more: {change.function}\n{change.before}\n{change.after}")
     share = 100 * (1 - len(alive) / len(statuses))
-    told = ", ".join(f"{count} {status}" for status, count in Counter(statuses.values()).most_common())
-    print(f"\n{len(statuses)} mutants: {told}. {share:.1f} % die, {LEAST} % have to.")
+    counted = ", ".join(f"{count} {status}" for status, count in Counter(statuses.values()).most_common())
+    print(f"\n{len(statuses)} mutants: {counted}. {share:.1f} % die, {LEAST} % have to.")
     return 1 if share < LEAST or unexplained else 0
 
 

@@ -64,21 +64,21 @@ class Observed(NamedTuple):
     deployment: str = ""
 
 
-class _Told(NamedTuple):
-    """What is told of a task or by an event, and the cause that it shows."""
+class _Statement(NamedTuple):
+    """A sentence about a task or of an event, and the cause that it shows."""
 
     text: str
     cause: Cause | None
 
 
 def diagnose(observed: Observed, revision: str, private: Iterable[str]) -> Explanation:
-    """Explain the failure of `revision`; `private` are texts that must not be told, such as values of the environment.
+    """Explain the failure of `revision`; `private` are texts that nobody may read, such as values of the environment.
 
     The reasons are grouped, those of the cause first, then the most frequent, and at most 4,000 bytes together.
     """
-    told = _told(observed, revision)
-    cause = next((each.cause for each in told if each.cause), None)
-    reasons = [each.text for each in sorted(told, key=lambda each: cause is not None and each.cause != cause)]
+    statements = _statements(observed, revision)
+    cause = next((each.cause for each in statements if each.cause), None)
+    reasons = [each.text for each in sorted(statements, key=lambda each: cause is not None and each.cause != cause)]
     reasons += [text for text in (observed.unseen, observed.said) if text]
     redacted = [_redacted(reason, private)[:_LONGEST_REASON] for reason in reasons]
     kept = _within(redacted, MOST_REASON_BYTES)
@@ -86,20 +86,20 @@ def diagnose(observed: Observed, revision: str, private: Iterable[str]) -> Expla
     return Explanation(why, kept)
 
 
-def _told(observed: Observed, revision: str) -> list[_Told]:
-    """All that is told, the telling first: tasks that failed, then those on their way, events, and other tasks."""
+def _statements(observed: Observed, revision: str) -> list[_Statement]:
+    """All statements, the most exact first: tasks that failed, then those on their way, events, and other tasks."""
     own = own_tasks(observed, revision)
     failed = [task for task in own if task.has_failed]
     stops = _ranked("stopped", (_stop(task, observed.document) for task in failed))
     events = [event.message for event in observed.events if _TROUBLE.match(event.message)]
-    troubles = _ranked("event", (_Told(_anonymous(text), cause_of(text)) for text in events))
-    lines = [_Told(f"last line of the log: {line}", cause_of_line(line)) for line in observed.lines[-1:]]
+    troubles = _ranked("event", (_Statement(_anonymous(text), cause_of(text)) for text in events))
+    lines = [_Statement(f"last line of the log: {line}", cause_of_line(line)) for line in observed.lines[-1:]]
     if failed:
         # What the container runtime says of the end tells more than its exit code.
         return sorted([*stops, *troubles, *lines], key=lambda each: not (each in lines and each.cause))
     # In a crash loop there is always a next one on its way; where tasks fail, they tell nothing.
     stuck = [task for task in own if task.status not in _ARRIVED or task.health == "UNHEALTHY"]
-    lost = [_Told(_anonymous(_why_stopped(task)), cause_of(_LOST)) for task in own if task.has_lost_capacity]
+    lost = [_Statement(_anonymous(_why_stopped(task)), cause_of(_LOST)) for task in own if task.has_lost_capacity]
     runs = any(task.status == "RUNNING" for task in own)
     old = [task for task in observed.tasks if task not in own and task.status in _NOT_STOPPED]
     others = _ranked("lost", lost) + (_left(old) if runs and not stuck else [])
@@ -112,14 +112,14 @@ def own_tasks(observed: Observed, revision: str) -> list[Task]:
     return own or [task for task in observed.tasks if task.revision == revision]
 
 
-def _ranked(what: str, found: Iterable[_Told]) -> list[_Told]:
+def _ranked(what: str, found: Iterable[_Statement]) -> list[_Statement]:
     """Equal ones counted: those of the most frequent cause first, and of these the most frequent."""
     counts = Counter(found)
     votes: Counter[Cause | None] = Counter()
     for each, count in counts.items():
         votes[each.cause] += count
     ranked = sorted(counts, key=lambda each: (-votes[each.cause], -counts[each]))
-    return [_Told(f"{counts[each]} x {what}: {each.text}", each.cause) for each in ranked]
+    return [_Statement(f"{counts[each]} x {what}: {each.text}", each.cause) for each in ranked]
 
 
 def culprits(task: Task, document: Mapping[str, Any]) -> tuple[Container, ...]:
@@ -140,9 +140,9 @@ def culprits(task: Task, document: Mapping[str, Any]) -> tuple[Container, ...]:
         failed = [each for each in own if each.exit_code]
         names = {each.name for each in failed}
         first = [each for each in failed if not names & _waits_for(each.name, by_name)]
-        told = [each for each in some if each.reason and cause_of(each.reason)]
+        known = [each for each in some if each.reason and cause_of(each.reason)]
         alone = killed if some is essential and len(some) == 1 else []
-        if found := told or first or own or alone:
+        if found := known or first or own or alone:
             return tuple(found)
     return tuple(each for each in task.containers if each.reason)
 
@@ -177,18 +177,18 @@ def private_values(document: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(pair["value"] for pair in variables if pair.get("value"))
 
 
-def _stop(task: Task, document: Mapping[str, Any]) -> _Told:
-    """What is told of a task that stopped. What its containers say is more exact than what the task says."""
+def _stop(task: Task, document: Mapping[str, Any]) -> _Statement:
+    """The statement about a task that stopped. What its containers say is more exact than what the task says."""
     blamed = culprits(task, document)
     if task.failed_health_checks:
         text = "".join(f"; container {each.name} is unhealthy" for each in blamed)
-        return _Told(_anonymous(_why_stopped(task) + text), cause_of(task.stopped_reason or ""))
+        return _Statement(_anonymous(_why_stopped(task) + text), cause_of(task.stopped_reason or ""))
     reasons = [text for text in (*(each.reason for each in blamed), task.stopped_reason) if text]
     known = filter(None, map(cause_of, reasons))
     exits = [cause_of_exit(each.exit_code) for each in blamed if each.exit_code is not None]
-    told = blamed or [each for each in task.containers if each.exit_code is not None]
-    text = "".join(f"; container {each.name}{_end(each)}" for each in told)
-    return _Told(_anonymous(_why_stopped(task) + text), next(iter((*known, *exits)), None))
+    named = blamed or [each for each in task.containers if each.exit_code is not None]
+    text = "".join(f"; container {each.name}{_end(each)}" for each in named)
+    return _Statement(_anonymous(_why_stopped(task) + text), next(iter((*known, *exits)), None))
 
 
 def _end(container: Container) -> str:
@@ -197,21 +197,21 @@ def _end(container: Container) -> str:
 
 
 def _why_stopped(task: Task) -> str:
-    told = _anonymous(task.stopped_reason or task.stop_code or "no reason given")
-    return f"{task.stop_code}: {told}" if task.stop_code and task.stop_code not in told else told
+    why = _anonymous(task.stopped_reason or task.stop_code or "no reason given")
+    return f"{task.stop_code}: {why}" if task.stop_code and task.stop_code not in why else why
 
 
-def _stuck(task: Task) -> _Told:
+def _stuck(task: Task) -> _Statement:
     if task.health == "UNHEALTHY":
-        return _Told(f"the task is {task.status} and unhealthy", cause_of(_UNHEALTHY))
-    return _Told(f"the task is {task.status} and does not get further", None)
+        return _Statement(f"the task is {task.status} and unhealthy", cause_of(_UNHEALTHY))
+    return _Statement(f"the task is {task.status} and does not get further", None)
 
 
-def _left(old: Sequence[Task]) -> list[_Told]:
+def _left(old: Sequence[Task]) -> list[_Statement]:
     names = Counter(short(task.revision) for task in old)
     what = "deregistration delay, stopTimeout or task protection"
     texts = (f"{count} old task{'s' * (count > 1)} ({name}) have not stopped: {what}" for name, count in names.items())
-    return [_Told(text, _OLD_TASKS) for text in texts]
+    return [_Statement(text, _OLD_TASKS) for text in texts]
 
 
 def _anonymous(text: str) -> str:

@@ -116,7 +116,7 @@ class Rollout(NamedTuple):
         schedule = self.schedule.throttled(was=retried)
         return self._replace(polls=self.polls + 1, extra=self.extra + paused, lost=self.lost + lost, schedule=schedule)
 
-    def seen(self, now: datetime, *, is_paused: bool) -> Self:
+    def observed(self, now: datetime, *, is_paused: bool) -> Self:
         """After a poll. What was paused may not be shown anew yet; the time since the poll before is not its own."""
         began, before = self.paused_since, self.polled_at or now
         if not is_paused:

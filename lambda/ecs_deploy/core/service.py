@@ -121,8 +121,8 @@ class Task(NamedTuple):
     @property
     def failed_health_checks(self) -> bool:
         """Whether ECS stops it since it fails its health checks; the reason alone tells: aws/containers-roadmap#612."""
-        told = _HEALTH_CHECKS.match(self.stopped_reason or "") is not None
-        return told and self.stop_code == "ServiceSchedulerInitiated"
+        says_so = _HEALTH_CHECKS.match(self.stopped_reason or "") is not None
+        return says_so and self.stop_code == "ServiceSchedulerInitiated"
 
     @property
     def has_lost_capacity(self) -> bool:

@@ -51,7 +51,7 @@ def with_digests(stable: Stable, service: Service, base: ecs.TaskDefinition) -> 
     return stable._replace(digests=run, parts={each: parts[each] for each in run.values() if each in parts})
 
 
-def find(asked: Request, digest: str, environment: Environment, change: Edit, stable: Stable | None) -> Found:
+def find(requested: Request, digest: str, environment: Environment, change: Edit, stable: Stable | None) -> Found:
     """Look an image up, by its `digest` where that is known. Raises `DeployError`, `AwsUnavailable`."""
     image = change.image.pinned(digest) if digest else change.image
     if registry.ecr(image.domain) != Ecr(environment.account, environment.region):
@@ -68,11 +68,13 @@ def find(asked: Request, digest: str, environment: Environment, change: Edit, st
         )
     replaced = dict.fromkeys(each for each in ran.values() if each != stored.digest)
     warnings = [
-        problem for each in replaced if (problem := _problem_with(image.pinned(each), others.get(each), asked.retain))
+        problem
+        for each in replaced
+        if (problem := _problem_with(image.pinned(each), others.get(each), requested.retain))
     ]
-    if stable and change.is_newer and asked.require_rollback:
+    if stable and change.is_newer and requested.require_rollback:
         warnings += [f"which digest {each} runs is not known" for each in change.containers if each not in ran]
-    if warnings and asked.require_rollback:
+    if warnings and requested.require_rollback:
         raise DeployError(
             Error.IMAGE_NOT_FOUND,
             f"The request requires that the service can return, and {'; '.join(warnings)}. Push that image again, or "
@@ -121,18 +123,18 @@ def _problem_with(image: ImageReference, stored: ecr.Stored | None, retained: bo
     return lifecycle.problem_with(str(image), status, tags, policy)
 
 
-def retain(asked: Request, found: Found) -> tuple[str, ...]:
+def retain(requested: Request, found: Found) -> tuple[str, ...]:
     """Keep the images to return to by a tag of the deployer's own, one for each service; answers what it could not.
 
     Raises `DeployError` where the request requires it, and `AwsUnavailable`.
     """
     warnings = []
-    for number, digest in enumerate(found.keep if asked.retain else ()):
-        name = sha256(f"{asked.key}/{number}".encode()).hexdigest()[:16]
+    for number, digest in enumerate(found.keep if requested.retain else ()):
+        name = sha256(f"{requested.key}/{number}".encode()).hexdigest()[:16]
         try:
             ecr.retain(found.repository, digest, f"{lifecycle.OWN_TAG_PREFIX}{name}")
         except DeployError as error:
-            if asked.require_rollback:
+            if requested.require_rollback:
                 raise
             warnings.append(f"the image to return to could not be kept: {error.message}")
     return tuple(warnings)

@@ -60,8 +60,8 @@ def _read(plan: Plan, rollout: Rollout, state: State) -> tuple[Service | None, R
         return service, rollout, Verdict(Finding.GONE, f"the service is {service.status}")
     rollout, shift = _read_shift(rollout, service)
     if shift and (paused := verdict.judge_hooks(shift)):
-        return service, rollout.seen(now, is_paused=True), paused
-    rollout = rollout.seen(now, is_paused=False)
+        return service, rollout.observed(now, is_paused=True), paused
+    rollout = rollout.observed(now, is_paused=False)
     overdue = now >= rollout.deadline(plan.timeout)
     age = now - (rollout.changed_at or rollout.since)
     own = {plan.revision, *own_revisions(state, plan.execution)}

@@ -50,11 +50,11 @@ def after_execution(detail: Mapping[str, Any], environment: Environment) -> None
     if detail["status"] == "SUCCEEDED" and not any(each in (detail.get("output") or "") for each in _LEAVES_SOMETHING):
         return
     try:
-        asked = request.parse(json.loads(detail.get("input") or "null"), environment)
+        requested = request.parse(json.loads(detail.get("input") or "null"), environment)
     except DeployError:
         # It changed nothing, and ended so.
         return
-    _restart(asked.key, {detail["executionArn"]: detail["status"]})
+    _restart(requested.key, {detail["executionArn"]: detail["status"]})
 
 
 def _restart(key: str, statuses: Mapping[str, str]) -> bool:

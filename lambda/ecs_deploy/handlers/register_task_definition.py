@@ -79,81 +79,83 @@ class Job(NamedTuple):
 @step.first
 def handler(event: step.Event, environment: Environment) -> Decision:
     """Answer with a registered revision, a wait for the service's turn, or an end that changes nothing."""
-    asked = request.parse(event["request"], environment)
+    requested = request.parse(event["request"], environment)
     resumed = event.get("resumed") or {}
-    candidate = decode(Plan, resumed["plan"]).candidate if "plan" in resumed else _candidate(asked, event["execution"])
+    candidate = (
+        decode(Plan, resumed["plan"]).candidate if "plan" in resumed else _candidate(requested, event["execution"])
+    )
     if "rollout" in resumed and (rollout := decode(Rollout, resumed["rollout"])).phase is Phase.RETURNING:
         return _return(decode(Plan, resumed["plan"]), rollout, event)
-    if isinstance(asked.wanted, request.Hold | request.Release):
-        return _hold(asked, candidate)
-    if "turn" in resumed and (waits := _still_waits(asked, candidate, decode(Turn, resumed["turn"]))):
+    if isinstance(requested.wanted, request.Hold | request.Release):
+        return _hold(requested, candidate)
+    if "turn" in resumed and (waits := _still_waits(requested, candidate, decode(Turn, resumed["turn"]))):
         return waits
     for _ in range(_MOST_TRIES):
         now = runtime.now()
         try:
-            state = dynamodb.read_state(asked.key, now)
-            service = ecs.describe_service(asked.cluster, asked.service)
+            state = dynamodb.read_state(requested.key, now)
+            service = ecs.describe_service(requested.cluster, requested.service)
             service.require_supported()
-            return _deploy(Job(asked, candidate, environment, state, service, now), event, resumed)
+            return _deploy(Job(requested, candidate, environment, state, service, now), event, resumed)
         except dynamodb.Conflict:
             runtime.logger.info("The state was written meanwhile, so all is read again")
         except DeployError as error:
             step.retry_if_new(error, event)
-            _refuse(asked, candidate, error)
+            _refuse(requested, candidate, error)
             raise
-    raise AwsUnavailable(f"the state of {asked.key} is written by others all the time")
+    raise AwsUnavailable(f"the state of {requested.key} is written by others all the time")
 
 
-def _candidate(asked: Request, execution: Mapping[str, str]) -> Candidate:
+def _candidate(requested: Request, execution: Mapping[str, str]) -> Candidate:
     started_at = datetime.fromisoformat(execution["startedAt"])
     name, time = tag_value(execution["id"]), started_at
-    if asked.push:
-        name, time = asked.push.id, asked.push.time
-    if asked.restart:
-        name, time = asked.restart.request, asked.restart.time
-    digest = asked.push.digest if asked.push else asked.restart.digest if asked.restart else ""
-    return Candidate(execution["id"], name, time, started_at, asked.push is not None, digest)
+    if requested.push:
+        name, time = requested.push.id, requested.push.time
+    if requested.restart:
+        name, time = requested.restart.request, requested.restart.time
+    digest = requested.push.digest if requested.push else requested.restart.digest if requested.restart else ""
+    return Candidate(execution["id"], name, time, started_at, requested.push is not None, digest)
 
 
-def _hold(asked: Request, candidate: Candidate) -> Decision:
+def _hold(requested: Request, candidate: Candidate) -> Decision:
     """Hold or release the pushes to a service that is there."""
-    ecs.describe_service(asked.cluster, asked.service)
+    ecs.describe_service(requested.cluster, requested.service)
     now = runtime.now()
 
     def rule(state: State) -> dynamodb.Change:
-        if isinstance(asked.wanted, request.Hold):
-            hold = Hold(asked.wanted.why, candidate.execution, now)
+        if isinstance(requested.wanted, request.Hold):
+            hold = Hold(requested.wanted.why, candidate.execution, now)
             return dynamodb.Change((Outcome.HELD, f"pushes are held: {hold.why}"), state._replace(hold=hold))
         return dynamodb.Change((Outcome.RELEASED, "pushes go on"), transitions.released(state, candidate.started_at))
 
-    outcome, why = dynamodb.change(asked.key, now, rule)
-    return skip(outcome, asked.cluster, asked.service, candidate, None, now, why)
+    outcome, why = dynamodb.change(requested.key, now, rule)
+    return skip(outcome, requested.cluster, requested.service, candidate, None, now, why)
 
 
-def _refuse(asked: Request, candidate: Candidate, error: DeployError) -> None:
+def _refuse(requested: Request, candidate: Candidate, error: DeployError) -> None:
     """Let others have their turn, and do not start again what cannot be done."""
     now = runtime.now()
 
     def rule(state: State) -> dynamodb.Change:
         is_owner = state.owner is not None and state.owner.execution == candidate.execution
-        if not is_owner and not asked.restart:
+        if not is_owner and not requested.restart:
             return dynamodb.Change(None)
         containers = state.owner.containers if state.owner and is_owner else (EVERY_CONTAINER,)
         after = transitions.ended(transitions.failed(state, candidate, now), candidate.execution) if is_owner else None
-        answer = as_answer(refuse(error, asked.as_json()))
-        again = asked.as_json()
+        answer = as_answer(refuse(error, requested.as_json()))
+        again = requested.as_json()
         entry = Entry(candidate, containers, again, "", result=Result.FAILED, ended_at=now, answer=answer)
         return dynamodb.Change(None, after, entry)
 
     try:
-        dynamodb.change(asked.key, now, rule)
+        dynamodb.change(requested.key, now, rule)
     except (DeployError, AwsUnavailable) as problem:
         runtime.logger.warning("The refusal could not be written down", reason=str(problem))
 
 
-def _still_waits(asked: Request, candidate: Candidate, turn: Turn) -> Decision | None:
+def _still_waits(requested: Request, candidate: Candidate, turn: Turn) -> Decision | None:
     now = runtime.now()
-    state = dynamodb.read_state(asked.key, now)
+    state = dynamodb.read_state(requested.key, now)
     ruling = transitions.take_turn(state, candidate._replace(digest=turn.digest), turn.containers)
     return _wait(turn, now) if isinstance(ruling, Queued) else None
 
@@ -186,8 +188,8 @@ def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision
                 # A newer request has some of its containers.
                 wanted = _wanted(job, found, stable, containers)
             warnings = (*wanted.found.warnings, *images.retain(job.request, wanted.found))
-            looks = event["attempt"] > 0 or bool(resumed)
-            revision = wanted.revision or _registered(job, found, wanted, looks=looks)
+            is_retried = event["attempt"] > 0 or bool(resumed)
+            revision = wanted.revision or _registered(job, found, wanted, is_retried=is_retried)
             plan = _plan(job, candidate, wanted, revision, stable)._replace(warnings=warnings)
             if "plan" in resumed:
                 before = decode(Rollout, resumed["rollout"])
@@ -220,8 +222,8 @@ def _entry(
 
 def _again(job: Job, wanted: Wanted) -> dict[str, Any]:
     """The request that would start this again; what a revert goes back to was decided now."""
-    asked = job.request.as_json()
-    return {**asked, "revision": short(wanted.source)} if asked.pop("revert", None) else asked
+    requested = job.request.as_json()
+    return {**requested, "revision": short(wanted.source)} if requested.pop("revert", None) else requested
 
 
 def _return(plan: Plan, rollout: Rollout, event: step.Event) -> Decision:
@@ -329,8 +331,8 @@ def _described(name: str, service: Service) -> ecs.TaskDefinition:
         raise DeployError(Error.INVALID_REQUEST, f"The revision {name} cannot be deployed. {error.message}") from error
 
 
-def _registered(job: Job, found: ecs.TaskDefinition, wanted: Wanted, *, looks: bool) -> str:
-    """Register the document, unless an earlier try has; `looks` where there may have been one."""
+def _registered(job: Job, found: ecs.TaskDefinition, wanted: Wanted, *, is_retried: bool) -> str:
+    """Register the document, unless an earlier try has; `is_retried` where there may have been one."""
     request_id = job.candidate.request
     displaced = {intent.revision for intent in job.state.intents if intent.displaced}
     for intent in job.state.intents:
@@ -340,7 +342,7 @@ def _registered(job: Job, found: ecs.TaskDefinition, wanted: Wanted, *, looks: b
         if same and fits and intent.revision not in displaced:
             return intent.revision
     own = own_tags(job.request.key, request_id, job.candidate.execution, wanted.image)
-    if (looks or job.request.restart) and (earlier := _already_registered(found, wanted.document, own)):
+    if (is_retried or job.request.restart) and (earlier := _already_registered(found, wanted.document, own)):
         return earlier
     revision = ecs.register_task_definition(wanted.document, tags_for(found.tags, own))
     runtime.logger.info("Registered", revision=revision, base=found.arn, containers=wanted.containers)
