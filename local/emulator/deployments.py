@@ -39,6 +39,10 @@ SCHEDULER_REASONS = {SUPERSEDED, "Deployment completed", "Deployment capacity li
 ROLLBACK = "ECS deployment rollback in progress."
 BREAKER = "deployment circuit breaker was triggered."
 
+# How ECS words them, of a deployment and in its events.
+TASKS_FAILED = "ECS deployment circuit breaker: tasks failed to start."
+ROLLS_BACK = "ECS deployment circuit breaker: rolling back to deploymentId {}."
+
 # The exit code of a container that was told to stop: 128 + SIGTERM.
 TERMINATED = 143
 
@@ -138,12 +142,7 @@ def complete(original: Function) -> Function:
             ]
             if before != "COMPLETED":
                 service_deployments.complete(service, primary)
-                ecs_events.deployment(
-                    service,
-                    primary["id"],
-                    "SERVICE_DEPLOYMENT_COMPLETED",
-                    f"ECS deployment {primary['id']} completed.",
-                )
+                ecs_events.deployment(service, primary["id"], "COMPLETED")
                 report(service, f"(deployment {primary['id']}) deployment completed.")
                 report(service, "has reached a steady state.")
 
@@ -226,9 +225,9 @@ def shown(service: Record, deployment: Record) -> Record:
     if state == "COMPLETED":
         reason = f"ECS deployment {name} completed."
     elif state == "FAILED":
-        reason = "ECS deployment circuit breaker: tasks failed to start."
+        reason = TASKS_FAILED
     elif "_rolls_back_to" in deployment:
-        reason = f"ECS deployment circuit breaker: rolling back to deploymentId {deployment['_rolls_back_to']}."
+        reason = ROLLS_BACK.format(deployment["_rolls_back_to"])
     else:
         reason = f"ECS deployment {name} in progress."
     pending = sum(task["lastStatus"] in PENDING for task in tasks_of(service, deployment))
@@ -272,12 +271,7 @@ def name_failure(service: Record) -> None:
             failed = next(one["id"] for one in service["deployments"] if one["rolloutState"] == "FAILED")
             event["message"] = f"{mention(service)} (deployment {failed}) deployment failed: tasks failed to start."
             service_deployments.fail(service, failed)
-            ecs_events.deployment(
-                service,
-                failed,
-                "SERVICE_DEPLOYMENT_FAILED",
-                "ECS deployment circuit breaker: tasks failed to start.",
-            )
+            ecs_events.deployment(service, failed, "FAILED", TASKS_FAILED)
 
 
 def name_rollback(service: Record, cluster: str, key: str, task: Record) -> None:
@@ -297,8 +291,7 @@ def name_rollback(service: Record, cluster: str, key: str, task: Record) -> None
         one["_deployment_id"] = primary["id"]
     service["deployments"].sort(key=lambda one: one is not primary)
     service["events"][0]["message"] = f"{mention(service)} rolling back to deployment {completed}."
-    reason = f"ECS deployment circuit breaker: rolling back to deploymentId {completed}."
-    ecs_events.deployment(service, primary["id"], "SERVICE_DEPLOYMENT_IN_PROGRESS", reason)
+    ecs_events.deployment(service, primary["id"], "IN_PROGRESS", ROLLS_BACK.format(completed))
     _, _, _, region, account, _ = task["taskArn"].split(":", 5)
     ecs()._schedule_service_deployment_completion(cluster, key, account, region)
 

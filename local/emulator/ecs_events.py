@@ -58,15 +58,15 @@ def report_stopped(original: Function) -> Function:
     return mark_stopped
 
 
-def deployment(service: Record, deployment_id: str, name: str, reason: str) -> None:
-    """Tell of a deployment of a service."""
+def deployment(service: Record, deployment_id: str, state: str, reason: str = "") -> None:
+    """Tell that a deployment of a service is IN_PROGRESS, COMPLETED or FAILED."""
     detail = {
-        "eventType": "ERROR" if name.endswith("FAILED") else "INFO",
-        "eventName": name,
+        "eventType": "ERROR" if state == "FAILED" else "INFO",
+        "eventName": f"SERVICE_DEPLOYMENT_{state}",
         "clusterArn": service["clusterArn"],
         "deploymentId": deployment_id,
         "updatedAt": importlib.import_module(ECS)._iso(),
-        "reason": reason,
+        "reason": reason or f"ECS deployment {deployment_id} {state.lower().replace('_', ' ')}.",
     }
     send("ECS Deployment State Change", service["serviceArn"], detail)
 

@@ -34,7 +34,6 @@ _made: dict[str, Record] = {}
 def declare(seams: Seams) -> None:
     """Answer what the emulator answers with nothing."""
     seams.attributes(ECS, "_services")
-    seams.call(ECS, "_reconcile_service_tasks", "cluster_name", "svc_key")
     seams.replace(hold, ECS, "_reconcile_service_tasks", "cluster_name", "svc_key")
     seams.replace(lambda _original: listed, ECS, "_list_service_deployments", "data")
     seams.replace(lambda _original: described, ECS, "_describe_service_deployments", "data")
@@ -73,9 +72,7 @@ def begin(service: Record) -> Record | None:
             "hooks": [waiting(each) for each in hooks],
             "status": "",
         }
-        ecs_events.deployment(
-            service, primary["id"], "SERVICE_DEPLOYMENT_IN_PROGRESS", f"ECS deployment {primary['id']} in progress."
-        )
+        ecs_events.deployment(service, primary["id"], "IN_PROGRESS")
         for each in _made[arn]["hooks"]:
             ecs_events.hook(service["serviceArn"], arn, each["hookId"])
     return _made[arn]

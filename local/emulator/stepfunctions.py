@@ -4,8 +4,8 @@ The same name with the same input answers with the execution that runs; any othe
 ExecutionAlreadyExists, and a name with characters that AWS refuses is InvalidName. A Succeed state may form the output.
 Only an execution that succeeded has one. One that takes longer than its state machine allows ends TIMED_OUT; nothing
 changes, or is added to, what has ended. Retries have their jitter and their longest delay. A callback has the time that
-an expression gives it, and a token for each try. An event that a state sends
-names its execution and its state machine, and one that EventBridge does not take fails the state.
+an expression gives it, and a token for each try. An event that a state sends names its execution and its state machine,
+and one that EventBridge does not take fails the state.
 
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html

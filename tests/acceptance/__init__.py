@@ -7,4 +7,7 @@ SCENARIOS = ("push", "broken", "crash-loop", "revert", "by-hand", "hook", "permi
 """The scenarios, each of which has a service and a repository of its own."""
 
 DEPLOYMENT, HOOK, TASK = "ECS Deployment State Change", "ECS Hook State Change", "ECS Task State Change"
-"""The events of ECS that the suite listens to."""
+"""The events of ECS that the suite reads.
+
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_cwe_events.html
+"""

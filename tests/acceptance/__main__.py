@@ -24,7 +24,8 @@ TASKS = 2 * len(SCENARIOS)
 BILL = f"""\
 The acceptance suite would create, in the account and region of your credentials:
   - the CloudFormation stack {NAME}: a VPC without NAT gateways, the cluster {NAME},
-    {len(SCENARIOS)} repositories {NAME}/*, {len(SCENARIOS) + 1} roles for tasks, and the deployer itself
+    {len(SCENARIOS)} repositories {NAME}/*, {len(SCENARIOS) + 1} roles for tasks, a queue and a rule for the events of
+    ECS, and the deployer itself
   - {len(SCENARIOS)} Fargate services of one task (0.25 vCPU, 0.5 GB, a public address):
     {", ".join(SCENARIOS)}
   - a Deny of iam:PassRole on one of its own roles, for some minutes

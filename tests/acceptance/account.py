@@ -70,7 +70,7 @@ class Service:
 
     account: Account
     name: str
-    seen: set[str] = field(default_factory=set)
+    known: set[str] = field(default_factory=set)
 
     @property
     def ecs(self) -> Any:
@@ -100,7 +100,8 @@ class Service:
             "name": "app",
             "image": f"{self.image}:first",
             "essential": True,
-            # A first process without a handler ignores SIGTERM.
+            # The first process of a container ignores SIGTERM where it has no handler for it:
+            # https://man7.org/linux/man-pages/man7/pid_namespaces.7.html
             "stopTimeout": 2,
             "logConfiguration": {"logDriver": "awslogs", "options": log},
         }
@@ -171,7 +172,7 @@ class Service:
             stateMachineArn=self.account.outputs["StateMachineArn"],
             input=json.dumps({"cluster": NAME, "service": self.name, **request}),
         )
-        self.seen.add(started["executionArn"])
+        self.known.add(started["executionArn"])
         return self.ended(started["executionArn"])
 
     def events(self, kind: str, *texts: str, wanted: int = 1) -> list[dict[str, Any]]:
@@ -190,14 +191,17 @@ class Service:
         return digest, self.ended(self.started(digest))
 
     def started(self, digest: str) -> str:
-        """Give the execution that the push of a digest starts."""
+        """Give the execution that the push of a digest starts, which is listed among the newest.
+
+        https://docs.aws.amazon.com/step-functions/latest/apireference/API_ListExecutions.html
+        """
         states = self.account.client("stepfunctions")
 
         def find() -> str | None:
             listed = states.list_executions(stateMachineArn=self.account.outputs["StateMachineArn"])["executions"]
-            for arn in [each["executionArn"] for each in listed if each["executionArn"] not in self.seen]:
+            for arn in [each["executionArn"] for each in listed if each["executionArn"] not in self.known]:
                 request = json.loads(states.describe_execution(executionArn=arn)["input"])
-                self.seen.add(arn)
+                self.known.add(arn)
                 if request["service"] == self.name and request.get("push", {}).get("digest") == digest:
                     return str(arn)
             return None

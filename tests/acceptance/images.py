@@ -11,8 +11,10 @@ import gzip
 import hashlib
 import io
 import json
+import platform
 import secrets
 import struct
+import sys
 import tarfile
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,8 +25,15 @@ if TYPE_CHECKING:
 
 Behaviour = Literal["run", "crash", "broken"]
 
+RUN_HERE = platform.machine() == "x86_64" and sys.platform == "linux"
+"""Whether this machine can run them: Fargate does on x86-64 Linux, if a task definition names no other platform.
+
+https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RuntimePlatform.html
+"""
+
 EXIT_CODE = 1
 # A crash comes after the container has run, which ECS does not count as a failed task; what is broken never runs.
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html (failedTasks)
 SECONDS: dict[Behaviour, int] = {"run": 10**9, "crash": 5, "broken": 0}
 ENTRYPOINTS: dict[Behaviour, str] = {"run": "/program", "crash": "/program", "broken": "/missing"}
 

@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 
 class Fact(NamedTuple):
-    """Something that was seen, beside what the models say."""
+    """Something that was observed, beside what the models say."""
 
     scenario: str
     what: str
     expected: object
-    seen: object
+    observed: object
 
     @property
     def differs(self) -> bool:
         """Tell whether AWS and the models differ."""
-        return self.expected != self.seen
+        return self.expected != self.observed
 
 
 ENDED_TASKS = 2
 
 Facts = Iterator[tuple[str, object, object]]
-"""Each in words, what the models say, and what was seen."""
+"""Each in words, what the models say, and what was observed."""
 
 
 def push(service: Service) -> Facts:
@@ -106,7 +106,7 @@ def by_hand(service: Service) -> Facts:
 
 
 def hook(service: Service) -> Facts:
-    """A deployment that waits for a person is told, and goes on when somebody continues it."""
+    """People are notified of a deployment that waits for them, and it goes on when somebody continues it."""
     pause = {
         "targetType": "PAUSE",
         "lifecycleStages": ["PRE_SCALE_UP"],
@@ -116,16 +116,16 @@ def hook(service: Service) -> Facts:
     service.add_hook(pause)
     execution = service.started(service.push("v1"))
     waits = service.account.wait("a hook waits", lambda: waiting(service))
-    told = service.events(HOOK, service.name)
-    yield "events of the hook", {"HOOK_AWAITING_ACTION"}, {each["detail"].get("eventName") for each in told}
+    sent = service.events(HOOK, service.name)
+    yield "events of the hook", {"HOOK_AWAITING_ACTION"}, {each["detail"].get("eventName") for each in sent}
     arns = [service.describe()["serviceArn"]]
-    yield "resources of a hook's event?", arns, told[0]["resources"] if told else None
+    yield "resources of a hook's event?", arns, sent[0]["resources"] if sent else None
     yield "rollout state of a paused rolling deployment?", "IN_PROGRESS", service.primary().get("rolloutState")
-    service.account.wait("the pause is told", lambda: "NotifyPause" in service.entered(execution))
+    service.account.wait("people are notified of the pause", lambda: "NotifyPause" in service.entered(execution))
     service.ecs.continue_service_deployment(**waits, action="CONTINUE")
     ended = service.ended(execution)
     yield "outcome after the pause", "DEPLOYED", outcome(ended)
-    yield "times that the pause was told", 1, service.entered(execution).count("NotifyPause")
+    yield "notifications of the pause", 1, service.entered(execution).count("NotifyPause")
 
 
 def permissions(service: Service) -> Facts:
@@ -164,7 +164,7 @@ RUN: dict[str, Callable[[Service], Facts]] = {
 
 
 def run(account: Account) -> list[Fact]:
-    """Run all scenarios at once; gives what was seen, in their order."""
+    """Run all scenarios at once; gives what was observed, in their order."""
     with ThreadPoolExecutor(len(SCENARIOS)) as pool:
         found = list(pool.map(lambda name: facts_of(account, name), SCENARIOS))
     return [fact for facts in found for fact in facts]
@@ -174,8 +174,8 @@ def facts_of(account: Account, name: str) -> list[Fact]:
     """Run a scenario; what ends it is a fact too."""
     facts = []
     try:
-        for what, expected, seen in RUN[name](Service(account, name)):
-            facts.append(Fact(name, what, expected, seen))
+        for what, expected, observed in RUN[name](Service(account, name)):
+            facts.append(Fact(name, what, expected, observed))
     except Exception as problem:  # noqa: BLE001 - the other scenarios go on, and the report says it
         facts.append(Fact(name, "it comes to its end", None, f"{type(problem).__name__}: {problem}"))
     return facts

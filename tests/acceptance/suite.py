@@ -36,23 +36,38 @@ def deployed(
         cdk(["deploy", NAME, *app, "--require-approval", "never", "--outputs-file", str(outputs)])
         yield Account(client, json.loads(outputs.read_text())[NAME], seconds, propagation)
     finally:
-        table = remove_services(client)
-        cdk(["destroy", NAME, *app, "--force"])
+        table = table_of(client)
+        try:
+            remove_services(client)
+        finally:
+            cdk(["destroy", NAME, *app, "--force"])
         if table:
             # The stack keeps it.
             client("dynamodb").delete_table(TableName=table)
 
 
-def remove_services(client: Callable[[str], Any]) -> str | None:
-    """Remove the services and their revisions; gives the name of the stack's table, if it is there."""
-    ecs, formation = client("ecs"), client("cloudformation")
+def table_of(client: Callable[[str], Any]) -> str | None:
+    """Give the name of the stack's table, if it is there."""
+    formation = client("cloudformation")
+    try:
+        (stack,) = formation.describe_stacks(StackName=NAME)["Stacks"]
+    except formation.exceptions.ClientError:
+        return None
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
+    return outputs.get("TableName")
+
+
+def remove_services(client: Callable[[str], Any]) -> None:
+    """Remove the services and their revisions."""
+    ecs = client("ecs")
     found = ecs.describe_clusters(clusters=[NAME])["clusters"]
     if any(each["status"] == "ACTIVE" for each in found):
         services = ecs.list_services(cluster=NAME)["serviceArns"]
         for each in services:
             ecs.delete_service(cluster=NAME, service=each, force=True)
         if services:
-            # A cluster with a service that drains cannot be deleted.
+            # A cluster with a service that drains cannot be deleted:
+            # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html
             ecs.get_waiter("services_inactive").wait(cluster=NAME, services=services)
     for scenario in SCENARIOS:
         family = f"{NAME}-{scenario}"
@@ -62,18 +77,14 @@ def remove_services(client: Callable[[str], Any]) -> str | None:
         if inactive:
             # Ten at most: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteTaskDefinitions.html
             ecs.delete_task_definitions(taskDefinitions=inactive[:10])
-    try:
-        (stack,) = formation.describe_stacks(StackName=NAME)["Stacks"]
-    except formation.exceptions.ClientError:
-        return None
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
-    return outputs.get("TableName")
 
 
 def report(facts: Sequence[Fact]) -> str:
-    """Put what was seen into words, what differs from the models last."""
-    lines = [f"{'DIFFERS' if fact.differs else 'ok':8}{fact.scenario:12}{fact.what}: {fact.seen}" for fact in facts]
+    """Put what was observed into words, what differs from the models last."""
+    lines = [f"{'DIFFERS' if fact.differs else 'ok':8}{fact.scenario:12}{fact.what}: {fact.observed}" for fact in facts]
     different = [fact for fact in facts if fact.differs]
     lines += ["", f"{len(facts)} facts, of which {len(different)} differ from the models"]
-    lines += [f"  {each.scenario}: {each.what}: expected {each.expected}, seen {each.seen}" for each in different]
+    lines += [
+        f"  {each.scenario}: {each.what}: expected {each.expected}, observed {each.observed}" for each in different
+    ]
     return "\n".join(lines)

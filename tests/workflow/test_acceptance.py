@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 import subprocess
 import sys
 import threading
@@ -37,9 +37,10 @@ def test_what_the_models_say_holds(cloud: Cloud, tmp_path: Path) -> None:
     assert cloud.client("ecs").list_task_definitions(familyPrefix=NAME)["taskDefinitionArns"] == []
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="the images are for x86-64 Linux")
+@pytest.mark.skipif(not images.RUN_HERE, reason="the images are for x86-64 Linux, which this machine is not")
 @pytest.mark.parametrize(("seconds", "code"), [(0, 0), (0, 3), (1, 7)])
 def test_the_program_of_the_images_runs(tmp_path: Path, seconds: int, code: int) -> None:
+    """No other machine can run it. CI's can, and needs nothing more: .github/workflows/ci.yml."""
     binary = tmp_path / "program"
     binary.write_bytes(images.program(seconds, code))
     binary.chmod(0o755)
@@ -57,3 +58,22 @@ def test_nothing_is_created_without_the_account_s_confirmation() -> None:
     assert f"the CloudFormation stack {NAME}" in ran.stdout
     assert "US$0." in ran.stdout
     assert "No account can be reached" in ran.stderr
+
+
+def test_nothing_is_created_in_another_account_than_the_one_that_was_confirmed(cloud: Cloud) -> None:
+    variables = {
+        **os.environ,
+        "AWS_ENDPOINT_URL": cloud.endpoint,
+        "AWS_ACCESS_KEY_ID": cloud.credentials["accessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": cloud.credentials["secretAccessKey"],
+        "AWS_DEFAULT_REGION": cloud.region,
+        "ACCOUNT": "123456789012",
+    }
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.acceptance"], cwd=ROOT, env=variables, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 2
+    assert f"Your credentials are of the account {cloud.account}" in ran.stderr
+    assert f"make acceptance ACCOUNT={cloud.account}" in ran.stderr
+    stacks = cloud.client("cloudformation").list_stacks()["StackSummaries"]
+    assert not [each for each in stacks if each["StackName"] == NAME and each["StackStatus"] != "DELETE_COMPLETE"]
