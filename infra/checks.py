@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from infra.machine import Machine
     from infra.parameters import Parameters
     from infra.targets import Target
+    from infra.waits import Waits
     from infra.workflow import Step
 
 
@@ -32,6 +33,7 @@ def enforce(app: App) -> None:
 def acknowledge(
     steps: Mapping[Step, Function],
     dispatch: Dispatch,
+    waits: Waits,
     parameters: Parameters | None,
     workflow: Machine,
     dead_letters: Iterable[sqs.Queue],
@@ -40,8 +42,10 @@ def acknowledge(
     """Acknowledge the findings that AWS leaves no way round."""
     ours, ecs = "<AWS::Region>:<AWS::AccountId>", "arn:<AWS::Partition>:ecs:<AWS::Region>:<AWS::AccountId>"
     register, update, poll = (steps[step] for step in (REGISTER, UPDATE, POLL))
-    for made in (register, update, poll, dispatch.dispatcher, *([parameters.writer] if parameters else [])):
-        _wildcard(made, "*", "X-Ray and task definitions know no resources; tasks are limited to clusters.")
+    beside = (dispatch.dispatcher, waits.ender, *([parameters.writer] if parameters else []))
+    for made in (register, update, poll, *beside):
+        reason = "X-Ray, task definitions and tokens of waits know no resources; tasks are limited to clusters."
+        _wildcard(made, "*", reason)
     _wildcard(register, f"{ecs}:{ANY_REVISION}", "A service may run any family. Only what is registered is tagged.")
     for made in (register, update):
         _wildcard(

@@ -20,6 +20,7 @@ from infra.machine import Machine
 from infra.notifications import Notifications
 from infra.parameters import Parameters, with_parameters
 from infra.table import Table
+from infra.waits import Waits
 from infra.workflow import STEPS
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class EcsDeploy(Construct):
             )
             for step in STEPS
         }
-        workflow = Machine(self, {step: made.function for step, made in steps.items()}, targets)
+        workflow = Machine(self, {step: made.function for step, made in steps.items()}, table, targets)
+        waits = Waits(self, table, package)
         dispatch = Dispatch(self, workflow.machine, table, targets, package)
         written = with_parameters(targets)
         parameters = Parameters(self, workflow.machine, written, package) if written else None
@@ -68,6 +70,7 @@ class EcsDeploy(Construct):
 
         functions = {step.state: made.function for step, made in steps.items()}
         functions["Dispatcher"] = dispatch.dispatcher.function
+        functions["Waits"] = waits.ender.function
         dead_letters = {"DeadLetters": dispatch.dead_letters}
         if notifications:
             dead_letters["NotificationsDeadLetters"] = notifications.dead_letters
@@ -92,4 +95,4 @@ class EcsDeploy(Construct):
             self.outputs["NotificationsDeadLetterQueueUrl"] = notifications.dead_letters.queue_url
             if notifications.chat:
                 self.outputs["ChatTopicArn"] = notifications.chat.topic_arn
-        checks.acknowledge(steps, dispatch, parameters, workflow, dead_letters.values(), targets)
+        checks.acknowledge(steps, dispatch, waits, parameters, workflow, dead_letters.values(), targets)

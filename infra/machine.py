@@ -13,13 +13,14 @@ from constructs import Construct
 
 from infra import permissions
 from infra.functions import LOG_RETENTION
-from infra.workflow import PARTITION, SOURCE, definition
+from infra.workflow import PARTITION, SOURCE, TABLE, definition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aws_cdk import aws_lambda as lambda_
 
+    from infra.table import Table
     from infra.targets import Target
     from infra.workflow import Step
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 class Machine(Construct):
     """The state machine, Standard: an execution may last a day and is exactly-once."""
 
-    def __init__(self, scope: Construct, functions: Mapping[Step, lambda_.Function], targets: Sequence[Target]) -> None:
+    def __init__(
+        self, scope: Construct, functions: Mapping[Step, lambda_.Function], table: Table, targets: Sequence[Target]
+    ) -> None:
         super().__init__(scope, "Workflow")
         describe, *more = permissions.of_workflow(targets)
         self.log_group = logs.LogGroup(
@@ -63,6 +66,9 @@ class Machine(Construct):
                         )
                     ]
                 ),
+                "Wait": iam.PolicyDocument(
+                    statements=[iam.PolicyStatement(actions=["dynamodb:UpdateItem"], resources=[table.table_arn])]
+                ),
                 "Diagnose": iam.PolicyDocument(statements=describe),
             },
             managed_policies=[
@@ -76,6 +82,7 @@ class Machine(Construct):
             definition_body=sfn.DefinitionBody.from_string(json.dumps(definition())),
             definition_substitutions={
                 PARTITION: Aws.PARTITION,
+                TABLE: table.table_name,
                 **{step.placeholder: function.function_arn for step, function in functions.items()},
             },
             role=self.role,

@@ -93,7 +93,7 @@ def _of_register(targets: Sequence[Target], table: str) -> Documents:
                 resources=[tag.arn_prefix + ANY_REVISION],
                 conditions={"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}},
             ),
-            _of_table(table, "GetItem", "PutItem", "Query"),
+            *_of_table(table, "GetItem", "PutItem", "Query"),
         ],
         [
             Grant(_PASS_ROLE, _roles(targets), passed_to=_TO_TASKS),
@@ -108,7 +108,7 @@ def _of_register(targets: Sequence[Target], table: str) -> Documents:
 def _of_update(targets: Sequence[Target], table: str) -> Documents:
     # An update passes the roles of its task definition, which the reference does not list.
     return _documents(
-        [_of_table(table, "GetItem", "PutItem")],
+        _of_table(table, "GetItem", "PutItem"),
         [
             Grant(_PASS_ROLE, _roles(targets), passed_to=_TO_ECS),
             Grant(("ecs:DescribeServices", "ecs:UpdateService"), _services(targets)),
@@ -125,7 +125,7 @@ def _of_poll(targets: Sequence[Target], table: str) -> Documents:
                 actions=["logs:GetLogEvents"],
                 resources=[f"arn:{Aws.PARTITION}:logs:*:{Aws.ACCOUNT_ID}:log-group:*:log-stream:*"],
             ),
-            _of_table(table, "GetItem", "PutItem"),
+            *_of_table(table, "GetItem", "PutItem"),
         ],
         [
             _of_tasks(targets),
@@ -143,12 +143,17 @@ def of_dispatcher(targets: Sequence[Target], own: Sequence[PolicyStatement], tab
     """The documents of the dispatcher, which has statements of its `own`."""
     pushed = [target for target in targets if target.repository]
     return _documents(
-        [_of_any("ecs:DescribeTaskDefinition"), *own, _of_table(table, "GetItem", "PutItem", "Query")],
+        [_of_any("ecs:DescribeTaskDefinition"), *own, *_of_table(table, "GetItem", "PutItem", "Query")],
         [
             Grant(("ecr:DescribeImages", "ecr:BatchGetImage"), _repositories(pushed)),
             Grant(("ecs:DescribeServices",), _services(targets)),
         ],
     )
+
+
+def of_waits(table: str) -> Documents:
+    """The documents of the function that ends waits."""
+    return [_of_table(table)]
 
 
 def of_parameters(targets: Sequence[Target]) -> Documents:
@@ -220,8 +225,13 @@ def _of_any(*actions: str) -> PolicyStatement:
     return PolicyStatement(actions=list(actions), resources=["*"])
 
 
-def _of_table(table: str, *actions: str) -> PolicyStatement:
-    return PolicyStatement(actions=[f"dynamodb:{action}" for action in actions], resources=[table])
+def _of_table(table: str, *actions: str) -> list[PolicyStatement]:
+    """Actions on the table, and to end the waits whose tokens are there, which knows no resources.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html
+    """
+    on_table = [f"dynamodb:{action}" for action in (*actions, "UpdateItem")]
+    return [PolicyStatement(actions=on_table, resources=[table]), _of_any("states:SendTaskSuccess")]
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

@@ -1,7 +1,12 @@
 """The workflow: its states as Amazon States Language, and nothing that knows CDK.
 
 Each of the three functions answers with what comes `next`, and one Choice state reads it, and nothing else: the order
-of a deployment is decided in tested Python, the states only carry it out. Lambda never sleeps; waiting is a Wait state.
+of a deployment is decided in tested Python, the states only carry it out. Lambda never sleeps.
+
+A wait leaves its task token in the table, for whoever has something to tell, and ends by that or by its time. It stores
+nothing, and ends at once, if a signal has come since the function before it has read their number. A wait by time alone
+takes its place where the table cannot be written to:
+https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-wait-token
 
 The definition is data, so the picture and the lint are made from the same object that is deployed. Its
 `${placeholders}` are filled by CloudFormation (`DefinitionSubstitutions`).
@@ -104,8 +109,8 @@ UPDATE = Step("UpdateService", "update_service", "updating the service", _DEPLOY
 POLL = Step("PollStability", "poll_stability", "following the rollout", _DEPLOYMENT)
 STEPS = (REGISTER, UPDATE, POLL)
 
-PARTITION = "Partition"
-"""The placeholder for the AWS partition in the definition."""
+PARTITION, TABLE = "Partition", "Table"
+"""The placeholders for the AWS partition and the table in the definition."""
 
 ROUTES: Mapping[str, str] = {
     "announce": "NotifyStart",
@@ -126,6 +131,9 @@ _INPUT = "{% $states.input %}"
 # What has no value is left out.
 _RESUMED = '{"turn": $states.input.turn, "plan": $states.input.plan, "rollout": $states.input.rollout}'
 _RESUME = {"Output": {"resumed": f"{{% {_RESUMED} %}}"}, "Next": REGISTER.state}
+_POLL = {"Output": _INPUT, "Next": POLL.state}
+# The pages that show it differ in its case.
+_SIGNALLED = ("DynamoDb.ConditionalCheckFailedException", "DynamoDB.ConditionalCheckFailedException")
 
 
 def definition() -> dict[str, Any]:
@@ -149,13 +157,15 @@ def definition() -> dict[str, Any]:
                 ],
                 "Default": "NotifyFailure",
             },
-            "WaitForTurn": {"Type": "Wait", "Seconds": "{% $states.input.wait %}", **_RESUME},
+            "WaitForTurn": _wait(_RESUME, otherwise="WaitForTurnByTime"),
+            "WaitForTurnByTime": _wait_by_time(_RESUME),
             "NotifyStart": _notify(STARTED, UPDATE.state, _INPUT, otherwise=start_not_sent),
             start_not_sent: {"Type": "Pass", "Next": UPDATE.state},
             UPDATE.state: _task(UPDATE),
             "NotifyPause": _notify(PAUSED, "WaitForRollout", _INPUT, otherwise=pause_not_sent),
             pause_not_sent: {"Type": "Pass", "Next": "WaitForRollout"},
-            "WaitForRollout": {"Type": "Wait", "Seconds": "{% $states.input.wait %}", "Next": POLL.state},
+            "WaitForRollout": _wait(_POLL, otherwise="WaitForRolloutByTime"),
+            "WaitForRolloutByTime": _wait_by_time(_POLL),
             POLL.state: _task(POLL),
             fault.STATE: fault.state(f"${{{PARTITION}}}", "NotifyFailure"),
             "NotifySuccess": _notify(OUTCOME, "Succeeded", "{% $states.input.outcome %}", otherwise=success_not_sent),
@@ -170,6 +180,36 @@ def definition() -> dict[str, Any]:
             },
         },
     }
+
+
+def _wait(following: Mapping[str, Any], *, otherwise: str) -> dict[str, Any]:
+    """A wait for an event or for its time, whichever comes first; `otherwise` is the state in place of it."""
+    store = {
+        "TableName": f"${{{TABLE}}}",
+        "Key": {"pk": {"S": "{% $states.input.key %}"}, "sk": {"S": "WAIT"}},
+        "UpdateExpression": "SET #me = :token",
+        "ConditionExpression": "attribute_not_exists(signals) OR signals = :signals",
+        "ExpressionAttributeNames": {"#me": "{% $states.context.Execution.Id %}"},
+        "ExpressionAttributeValues": {
+            ":token": {"S": "{% $states.context.Task.Token %}"},
+            ":signals": {"N": "{% $states.input.signals %}"},
+        },
+    }
+    return {
+        "Type": "Task",
+        "Resource": f"arn:${{{PARTITION}}}:states:::aws-sdk:dynamodb:updateItem.waitForTaskToken",
+        "Arguments": store,
+        "TimeoutSeconds": "{% $states.input.wait %}",
+        "Catch": [
+            {"ErrorEquals": ["States.Timeout", *_SIGNALLED], **following},
+            {"ErrorEquals": ["States.ALL"], "Output": _INPUT, "Next": otherwise},
+        ],
+        **following,
+    }
+
+
+def _wait_by_time(following: Mapping[str, Any]) -> dict[str, Any]:
+    return {"Type": "Wait", "Seconds": "{% $states.input.wait %}", **following}
 
 
 def _task(step: Step) -> dict[str, Any]:

@@ -19,6 +19,7 @@ FUNCTIONS = {
     "update_service": "UpdateServiceFunction",
     "poll_stability": "PollStabilityFunction",
     "dispatcher": "DispatcherFunction",
+    "end_waits": "WaitsFunction",
     "write_parameter": "ParameterFunction",
 }
 

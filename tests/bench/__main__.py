@@ -21,7 +21,7 @@ def main() -> int:
     say("Deploying in real time, which takes eleven minutes ...")
     with ThreadPoolExecutor(1) as pool:
         is_up = threading.Event()
-        bills = pool.submit(cost.measure, is_up)
+        bill = pool.submit(cost.measure, is_up)
         is_up.wait()
         measured = peers.measure(say)
     results = report.Results(
@@ -31,7 +31,7 @@ def main() -> int:
         calls=replayed.count_calls(),
         measured=measured,
         replayed=in_virtual_time,
-        bills=bills.result(),
+        bill=bill.result(),
         ours=ours,
         peers=replay.peers(rollouts),
         others=others,

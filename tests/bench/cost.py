@@ -2,8 +2,8 @@
 
 The rollouts take as long as they say, and the workflow waits as long as it does on AWS. Counted is what is billed:
 states that were entered and steps that were retried; requests of the functions and their seconds times their memory,
-the dispatcher's among them; the messages of its queue; the events that notify; and what is read from the table and
-written to it, which a proxy before it counts by its size.
+those beside the workflow among them; the messages of its queue; the events that notify; and what is read from the table
+and written to it, which a proxy before it counts by its size.
 """
 
 import itertools
@@ -12,16 +12,13 @@ import math
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from unittest import mock
 
-from ecs_deploy.core.codec import encode
-from ecs_deploy.core.state import Stable, State
 from local.cloud import Cloud, LocalCloud
 from tests.bench import emulator
 from tests.bench.startup import MEGABYTES_OF_A_CPU
@@ -30,13 +27,12 @@ from tests.support.endpoint import Answer, Call, answering
 
 # The emulator starts the first of two tasks alone, and then the other.
 START_SECONDS = 147
-NEW, KNOWN = SERVICES = ("first", "next")
-MOST_DOLLARS = 0.002
+SERVICE = "app"
+MOST_DOLLARS = 0.0010
 # The push and the end of its execution; each is sent, received and deleted.
-INVOCATIONS_OF_THE_DISPATCHER = 2
-MESSAGE_REQUESTS = 3 * INVOCATIONS_OF_THE_DISPATCHER
+MESSAGE_REQUESTS = 3 * 2
 READ_UNIT, WRITE_UNIT = 4096, 1024
-UNITS_OF_A_TRANSACTION = 2
+UNITS_OF_A_TRANSACTION = UNITS_OF_A_TOKEN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +85,6 @@ class Units:
 class Bill:
     """What one deployment is billed by, and how long its execution took."""
 
-    name: str
     transitions: int
     requests: int
     events: int
@@ -141,54 +136,34 @@ class Meter:
         return status, answer
 
 
-def measure(is_up: threading.Event) -> list[Bill]:
-    """Deploy to a service of which nothing is known, and to one whose last rollout is known; both at once.
-
-    Sets `is_up` when the emulator is, or will never be.
-    """
+def measure(is_up: threading.Event) -> Bill:
+    """Deploy once; sets `is_up` when the emulator is, or will never be."""
     meter = Meter()
     with ExitStack() as running:
         running.callback(is_up.set)
         proxy = running.enter_context(answering(meter.answer))
         with mock.patch.dict(os.environ, AWS_ENDPOINT_URL_DYNAMODB=proxy):
             cloud = running.enter_context(
-                LocalCloud(emulator.targets(SERVICES), start_seconds=START_SECONDS, enforce=True)
+                LocalCloud(emulator.targets([SERVICE]), start_seconds=START_SECONDS, enforce=True)
             )
         meter.upstream = cloud.endpoint
         is_up.set()
-        emulator.create_services(cloud, SERVICES, desired=2)
-        _remember(cloud, KNOWN, f"{2 * START_SECONDS}+2")
+        emulator.create_services(cloud, [SERVICE], desired=2)
         emulator.make_cold(cloud)
-        pushed = min(emulator.push(cloud, name, "v2") for name in SERVICES)
-        ended = [(name, *emulator.outcome_of(cloud, name, "v2")) for name in SERVICES]
+        pushed = emulator.push(cloud, SERVICE, "v2")
+        execution, outcome = emulator.outcome_of(cloud, SERVICE, "v2")
         emulator.wait_until_dispatched(cloud)
-        # Both at once may be one invocation.
-        dispatched = _seconds_of(cloud, "dispatcher", pushed) / len(SERVICES)
-        return [
-            billed(
-                name,
-                emulator.history_of(cloud, execution),
-                table=meter.units[f"{emulator.CLUSTER}/{name}"],
-                dispatched=dispatched,
-                polls=outcome["polls"],
-            )
-            for name, execution, outcome in ended
-        ]
+        beside = [*_seconds_of(cloud, "dispatcher", pushed), *_seconds_of(cloud, "end_waits", pushed)]
+        return billed(
+            emulator.history_of(cloud, execution),
+            table=meter.units[f"{emulator.CLUSTER}/{SERVICE}"],
+            beside=beside,
+            polls=outcome["polls"],
+        )
 
 
-def _remember(cloud: Cloud, name: str, took: str) -> None:
-    """Write down what the last rollout of a service took."""
-    described = cloud.client("ecs").describe_services(cluster=emulator.CLUSTER, services=[name])["services"][0]
-    now = datetime.now(UTC)
-    state = State(rev=1, since=now, stable=Stable(described["taskDefinition"], now, took=took))
-    item = {"pk": {"S": f"{emulator.CLUSTER}/{name}"}, "sk": {"S": "STATE"}, "rev": {"N": "1"}}
-    cloud.client("dynamodb").put_item(
-        TableName=cloud.outputs["TableName"], Item={**item, "value": {"S": json.dumps(encode(state))}}
-    )
-
-
-def _seconds_of(cloud: Cloud, function: str, since: float) -> float:
-    """What the invocations of a function took together, which Lambda reports in its log."""
+def _seconds_of(cloud: Cloud, function: str, since: float) -> list[float]:
+    """What each invocation of a function took, which Lambda reports in its log."""
     configuration = cloud.client("lambda").get_function_configuration(FunctionName=cloud.functions[function])
     pages = (
         cloud.client("logs")
@@ -196,29 +171,32 @@ def _seconds_of(cloud: Cloud, function: str, since: float) -> float:
         .paginate(logGroupName=configuration["LoggingConfig"]["LogGroup"], startTime=int(since * 1000))
     )
     reports = (re.search(r"Billed Duration: (\d+) ms", event["message"]) for page in pages for event in page["events"])
-    return sum(int(report[1]) for report in reports if report) / 1000
+    return [int(report[1]) / 1000 for report in reports if report]
 
 
-def billed(
-    name: str, events: list[dict[str, Any]], *, table: Units, dispatched: float, polls: int
-) -> Bill:  # fmt: skip
-    """Read the bill of a deployment from the history of its execution; `dispatched` are the dispatcher's seconds."""
+def billed(events: list[dict[str, Any]], *, table: Units, beside: Sequence[float], polls: int) -> Bill:
+    """Read the bill of a deployment from the history of its execution.
+
+    `beside` are the seconds of each invocation of the functions that are no steps: the dispatcher, and what ends waits.
+    A wait writes its token to the table by itself, in two units at most.
+    """
     entered = [event for event in events if event["type"].endswith("StateEntered")]
     tried = [event for event in events if event["type"] == "TaskScheduled"]
     retries = len(tried) - sum(event["type"] == "TaskStateEntered" for event in entered)
-    requests = [event for event in tried if event["taskScheduledEventDetails"]["resourceType"] == "lambda"]
+    kinds = [event["taskScheduledEventDetails"]["resourceType"] for event in tried]
+    requests = [event for event, kind in zip(tried, kinds, strict=True) if kind == "lambda"]
     ran = sum(
         (after["timestamp"] - before["timestamp"]).total_seconds()
         for before, after in itertools.pairwise(events)
         if before in requests
     )
+    waits = sum("dynamodb" in kind for kind in kinds)
     return Bill(
-        name=name,
         transitions=len(entered) + retries,
-        requests=len(requests) + INVOCATIONS_OF_THE_DISPATCHER,
-        events=len(tried) - len(requests),
-        gb_seconds=(ran + dispatched) * MEGABYTES_OF_A_CPU / 1024,
-        table=table,
+        requests=len(requests) + len(beside),
+        events=kinds.count("events"),
+        gb_seconds=(ran + sum(beside)) * MEGABYTES_OF_A_CPU / 1024,
+        table=Units(table.read, table.written + UNITS_OF_A_TOKEN * waits),
         polls=polls,
         seconds=(events[-1]["timestamp"] - events[0]["timestamp"]).total_seconds(),
         history_bytes=len(json.dumps(events, default=str)),
@@ -234,6 +212,9 @@ def units(action: str, body: Mapping[str, Any], answer: Mapping[str, Any]) -> tu
         items = [each["Put"]["Item"] for each in body["TransactItems"]]
         written = sum(UNITS_OF_A_TRANSACTION * math.ceil(_size(item) / WRITE_UNIT) for item in items)
         return items[0]["pk"]["S"], Units(written=written)
+    if action == "UpdateItem":
+        size = max(_size(answer.get("Attributes", {})), 1)
+        return body["Key"]["pk"]["S"], Units(written=math.ceil(size / WRITE_UNIT))
     key = body["Key"]["pk"] if action == "GetItem" else body["ExpressionAttributeValues"][":pk"]
     read = [answer.get("Item", {})] if action == "GetItem" else answer["Items"]
     return key["S"], Units(read=max(1, math.ceil(sum(map(_size, read)) / READ_UNIT)))

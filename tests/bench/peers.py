@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -23,6 +24,7 @@ from tests.support.clock import RealClock
 from tests.support.dynamodb_model import TABLE
 from tests.support.ecs_model import REGION
 from tests.support.endpoint import serve
+from tests.support.waits import Waits
 from tests.support.workflow import Time, execute
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +61,7 @@ class Run:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
             "TABLE": TABLE,
+            "LAMBDA_TASK_ROOT": str(self.folder),
         }
 
     def start(self, *command: str, **more: str) -> "subprocess.Popen[str]":
@@ -101,13 +104,16 @@ class Run:
 
 
 def ours(run: Run, world: World) -> bool:
-    """This deployer: three functions, and what the workflow does between them."""
+    """This deployer: its functions, and what the workflow and EventBridge do between them."""
 
     def step(module: ModuleType, event: dict[str, Any], clock: Time) -> dict[str, Any]:
         return run.invoke(module.__name__, {**event, "attempt": 0, "enteredAt": clock.now().isoformat()})
 
     request = {"cluster": CLUSTER, "service": SERVICE, "image": NEW_IMAGE, "timeout": world.scenario.timeout}
-    end = execute(request, Waiting(), step=step)
+    (run.folder / "targets.json").write_text(json.dumps([{"cluster": CLUSTER, "service": SERVICE}]))
+    waits = Waits(world.model, Waiting())
+    waits.invoke = partial(run.invoke, "ecs_deploy.handlers.end_waits")
+    end = execute(request, Waiting(), step=step, wait=waits)
     for function in run.open.values():
         run.end(function)
     return end.output is not None

@@ -1,4 +1,4 @@
-"""The plot of polls against lag, as SVG that needs nothing but a reader."""
+"""The plot of calls against lag, as SVG that needs nothing but a reader."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -26,16 +26,16 @@ class Panel:
 PANELS = (
     Panel(
         "On average",
-        "polls for each rollout, on average",
+        "calls to ECS for each rollout, on average",
         "lag in seconds, median",
-        lambda each: each.polls,
+        lambda each: each.calls,
         lambda each: each.median_lag,
     ),
     Panel(
         "At worst",
-        "polls for one rollout, at most",
+        "calls to ECS for one rollout, at most",
         "lag in per cent of the rollout, at worst",
-        lambda each: each.most_polls,
+        lambda each: each.most_calls,
         lambda each: 100 * each.worst_share,
     ),
 )
@@ -105,8 +105,7 @@ def _dot(x: float, y: float, name: str, color: str, radius: float) -> str:
 def _label(x: float, y: float, name: str, color: str) -> str:
     label = name.rpartition(", ")[2]
     anchor, beside = ("end", x - 8) if x > _WIDTH / 2 else ("start", x + 8)
-    # The two of ours are neighbours.
-    height = y - 9 if label.startswith("nothing") else y + 15
+    height = y + 15
     return _dot(x, y, name, color, 5.5) + (
         f'<text x="{beside:.1f}" y="{height:.1f}" text-anchor="{anchor}" fill="{color}">{escape(label)}</text>'
     )

@@ -6,8 +6,11 @@ published with, to the same model, and their own rule for what a success is.
 - the bash script: https://github.com/silinternational/ecs-deploy/blob/develop/ecs-deploy
 - fabfuel/ecs-deploy: https://github.com/fabfuel/ecs-deploy/blob/develop/ecs_deploy/cli.py
 - AWS CLI: https://docs.aws.amazon.com/cli/latest/reference/ecs/wait/services-stable.html
-- the GitHub action, which waits by the SDK for JavaScript: 15 s at first, then any time up to twice as long as before,
-  up to 120 s: https://github.com/aws-actions/amazon-ecs-deploy-task-definition
+- the GitHub action 2.6.3, which waits by the SDK for JavaScript: 15 s at first, then any time up to twice as long as
+  before, up to 120 s; then it looks whether its deployment was rolled back:
+  https://github.com/aws-actions/amazon-ecs-deploy-task-definition/blob/v2.6.3/index.js
+- ecspresso, which waits by the SDK for Go, every 15 s, and shows the status every 10 s:
+  https://github.com/kayac/ecspresso/blob/v2/wait.go
 """
 
 import io
@@ -21,20 +24,32 @@ from unittest import mock
 from ecs_deploy.aws import dynamodb, ecr, ecs, stepfunctions
 from ecs_deploy.handlers import runtime
 from tests.bench.peers import AWS_CLI, FABFUEL, OURS
-from tests.bench.scenarios import CLUSTER, FAMILY, NEW_IMAGE, SCENARIOS, SERVICE, Measured, Scenario, World, judged
+from tests.bench.scenarios import (
+    CLUSTER,
+    FAMILY,
+    NEW_IMAGE,
+    SCENARIOS,
+    SERVICE,
+    Measured,
+    Scenario,
+    World,
+    calls_to_ecs,
+    judged,
+)
 from tests.support.clock import Clock
 from tests.support.dynamodb_model import ACTIONS, TABLE
 from tests.support.ecs_model import REGION, Document
 from tests.support.endpoint import serve
+from tests.support.waits import Delivery, Waits
 from tests.support.workflow import execute
 
-AGAIN = "ecs-deploy (this), again"
-SCRIPT, ACTION = "bash script", "GitHub action"
+LOST = "ecs-deploy (this), events lost"
+SCRIPT, ACTION, ECSPRESSO = "bash script", "GitHub action", "ecspresso"
 TIMES = 40
 # Half of the longest fixed interval: a rollout may end anywhere between two polls.
 MOVED_BY = 7.5
 _MOST_POLLS_OF_THE_CLI = 40
-_MINUTES_OF_THE_ACTION = 30
+_MINUTES_OF_THE_ACTION, _MINUTES_OF_ECSPRESSO = 30, 10
 _SERVICE: Document = {"cluster": CLUSTER, "serviceName": SERVICE}
 
 
@@ -121,12 +136,30 @@ def action(caller: Caller, dice: random.Random) -> bool:
     """The GitHub action: 15 s at first, then up to 120."""
     caller.call("DescribeServices", {"cluster": CLUSTER, "services": [SERVICE]})
     caller.bring_in(reads=False)
-    longest = 15
+    made, longest = caller.world.service.primary.id, 15
     while caller.elapsed() < _MINUTES_OF_THE_ACTION * 60:
         if _is_stable(caller.service()):
-            return True
+            states = {each["id"]: each["rolloutState"] for each in caller.service()["deployments"]}
+            return bool(states.get(made, "FAILED") != "FAILED")
         caller.clock.advance(dice.uniform(15, longest) if longest <= 120 else 120)
         longest *= 2
+    return False
+
+
+def ecspresso(caller: Caller, _dice: random.Random) -> bool:
+    """ecspresso: every 15 s for ten minutes, and the status to show every 10 s."""
+    caller.service()
+    caller.bring_in(reads=False)
+    caller.clock.advance(3)
+    since = caller.elapsed()
+    while (waited := caller.elapsed() - since) < _MINUTES_OF_ECSPRESSO * 60:
+        if waited % 15 == 0 and _is_stable(caller.service()):
+            caller.clock.advance(3)
+            caller.service()
+            return True
+        if waited and waited % 10 == 0:
+            caller.service()
+        caller.clock.advance(5)
     return False
 
 
@@ -140,6 +173,7 @@ PEERS: dict[str, Callable[[Caller, random.Random], bool]] = {
     FABFUEL: fabfuel,
     AWS_CLI: aws_cli,
     ACTION: action,
+    ECSPRESSO: ecspresso,
 }
 
 
@@ -151,7 +185,7 @@ def measure() -> list[Measured]:
         for number in range(TIMES):
             moved = scenario.moved(dice.uniform(-MOVED_BY, MOVED_BY) if scenario.ends_well else dice.uniform(0, 5))
             measured += [_replay(moved, name, dice) for name in PEERS]
-            measured += _ours(moved, number, dice)
+            measured += _ours(moved, number)
     return measured
 
 
@@ -162,19 +196,15 @@ def _replay(scenario: Scenario, deployer: str, dice: random.Random) -> Measured:
     return judged(world, deployer, started=started, ended=clock.now(), succeeded=succeeded)
 
 
-def _ours(scenario: Scenario, number: int, dice: random.Random) -> Iterator[Measured]:
-    """The first deployment of a service, and the next one, which takes up to a fifth more or less."""
-    clock = Clock()
-    world = scenario.world(clock)
-    with _connected(world, clock):
-        for name in (OURS, AGAIN) if scenario.ends_well and scenario.desired else (OURS,):
-            started = clock.now()
-            end = execute(_request(scenario), clock, name=f"{name} {number}")
-            yield judged(world, name, started=started, ended=clock.now(), succeeded=end.output is not None)
-            clock.advance(3600)
-            world.model.calls.clear()
-            world.service.drain *= dice.uniform(0.8, 1.2)
-            world.model.behaviours[NEW_IMAGE] = scenario.slower(dice.uniform(0.8, 1.2)).behaviour
+def _ours(scenario: Scenario, number: int) -> Iterator[Measured]:
+    """This deployer, with events and without."""
+    for name, lost in ((OURS, 0), (LOST, 1)):
+        clock = Clock()
+        world, started = scenario.world(clock), clock.now()
+        with _connected(world, clock):
+            waits = Waits(world.model, clock, Delivery(lost=lost), seed=number)
+            end = execute(_request(scenario), clock, name=f"{number}", wait=waits)
+        yield judged(world, name, started=started, ended=clock.now(), succeeded=end.output is not None)
 
 
 class Calls(NamedTuple):
@@ -184,7 +214,7 @@ class Calls(NamedTuple):
     to_table: int
 
 
-MOST_CALLS = Calls(to_ecs=9, to_table=12)
+MOST_CALLS = Calls(to_ecs=9, to_table=14)
 
 
 def count_calls() -> Calls:
@@ -195,7 +225,7 @@ def count_calls() -> Calls:
         end = execute(_request(world.scenario), clock)
     polls = (end.output or {})["polls"]
     to_table = len(world.model.called(*ACTIONS))
-    return Calls(len(world.model.calls) - to_table - polls, to_table - polls)
+    return Calls(len(calls_to_ecs(world.model)) - polls, to_table - 2 * polls)
 
 
 def _request(scenario: Scenario) -> Document:

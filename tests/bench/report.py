@@ -13,7 +13,7 @@ from tests.bench import cost, plot, push, startup
 from tests.bench.cost import Bill
 from tests.bench.peers import AWS_CLI, FABFUEL, OURS
 from tests.bench.replay import Figures
-from tests.bench.replayed import ACTION, AGAIN, MOST_CALLS, MOVED_BY, SCRIPT, TIMES, Calls
+from tests.bench.replayed import ACTION, ECSPRESSO, LOST, MOST_CALLS, MOVED_BY, SCRIPT, TIMES, Calls
 from tests.bench.scenarios import SCENARIOS, Measured
 from tests.bench.startup import Start
 
@@ -21,7 +21,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 WORDS = Path(__file__).with_name("page.md")
 PAGE, PLOT = DOCS / "benchmarks.md", DOCS / "benchmarks.svg"
 _MEASURED = (OURS, FABFUEL, AWS_CLI)
-_REPLAYED = (OURS, AGAIN, SCRIPT, FABFUEL, AWS_CLI, ACTION)
+_REPLAYED = (OURS, LOST, SCRIPT, FABFUEL, AWS_CLI, ACTION, ECSPRESSO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Results:
     calls: Calls
     measured: Sequence[Measured]
     replayed: Sequence[Measured]
-    bills: Sequence[Bill]
+    bill: Bill
     ours: Sequence[Figures]
     peers: Sequence[Figures]
     others: Sequence[Figures]
@@ -50,11 +50,13 @@ class Results:
             over.append(f"a push: {statistics.median(self.pushes):.2f} s until UpdateService")
         if any(count > most for count, most in zip(self.calls, MOST_CALLS, strict=True)):
             over.append(f"a deployment without incident: {self.calls}")
-        over += [f"{each.name}: ${each.dollars:.5f}" for each in self.bills if each.dollars >= cost.MOST_DOLLARS]
+        if self.bill.dollars >= cost.MOST_DOLLARS:
+            over.append(f"a deployment: ${self.bill.dollars:.5f}")
         wrong = (each for each in (*self.measured, *self.replayed) if not each.is_right)
-        over += [f"{each.deployer}: wrong about {each.scenario}" for each in wrong if each.deployer in {OURS, AGAIN}]
-        better = ((each, other) for each in self.ours for other in self.others if other.is_better(each))
-        return over + [f"{each.name}: {other.name} asks less and knows sooner" for each, other in better]
+        over += [f"{each.deployer}: wrong about {each.scenario}" for each in wrong if each.deployer in {OURS, LOST}]
+        rivals = (*self.peers, *self.others)
+        better = (other for other in rivals if other.is_better(self.ours[0]))
+        return over + [f"{other.name} asks less and knows sooner" for other in better]
 
 
 def write(results: Results) -> None:
@@ -66,7 +68,7 @@ def write(results: Results) -> None:
 def page(results: Results) -> str:
     """The page, in its words."""
     whole, own = results.sizes
-    minutes = results.bills[0].minutes
+    minutes = results.bill.minutes
     return WORDS.read_text().format(
         date=datetime.now(UTC).date(),
         minutes=results.minutes,
@@ -94,7 +96,7 @@ def page(results: Results) -> str:
         own=own / 1e6,
         messages=cost.MESSAGE_REQUESTS,
         most_dollars=cost.MOST_DOLLARS,
-        bills=_bills(results.bills),
+        bill=_bill(results.bill),
         billed=minutes,
         waits=_waits(minutes),
         noted=cost.PRICES_NOTED,
@@ -143,8 +145,8 @@ def _rollouts(figures: Iterable[Figures]) -> str:
     rows = [
         [
             each.name,
-            f"{each.polls:.0f}",
-            str(each.most_polls),
+            f"{each.calls:.0f}",
+            str(each.most_calls),
             f"{each.median_lag:.1f} s",
             f"{each.worst_lag:.0f} s",
             f"{each.mean_share:.1%}",
@@ -152,7 +154,7 @@ def _rollouts(figures: Iterable[Figures]) -> str:
         ]
         for each in figures
     ]
-    header = ["", "polls, on average", "at most", "lag, median", "at worst", "share, on average", "at worst"]
+    header = ["", "calls, on average", "at most", "lag, median", "at worst", "share, on average", "at worst"]
     return _table(header, rows)
 
 
@@ -187,24 +189,20 @@ def _starts(starts: Iterable[Start]) -> str:
     return _table(["", "its clients", "CPU", "the clients alone", "ratio", "from the asset", "with 512 MB"], rows)
 
 
-def _bills(bills: Iterable[Bill]) -> str:
-    rows = [
-        [
-            f"{each.name} deployment",
-            f"{each.seconds:.0f} s",
-            str(each.polls),
-            str(each.transitions),
-            str(each.requests),
-            str(each.events),
-            f"{each.gb_seconds:.1f}",
-            f"{each.table.read} / {each.table.written}",
-            f"${each.dollars:.5f}",
-            f"${each.dollars_of_logs:.5f}",
-        ]
-        for each in bills
+def _bill(bill: Bill) -> str:
+    rows: list[tuple[str, str, cost.Price]] = [
+        ("state transitions", str(bill.transitions), cost.TRANSITION),
+        ("requests of functions", str(bill.requests), cost.REQUEST),
+        ("their GB-seconds", f"{bill.gb_seconds:.1f}", cost.GB_SECOND),
+        ("events that notify", str(bill.events), cost.EVENT),
+        ("requests to the queue", str(cost.MESSAGE_REQUESTS), cost.MESSAGE_REQUEST),
+        ("units read from the table", str(bill.table.read), cost.READ),
+        ("units written to it", str(bill.table.written), cost.WRITE),
     ]
-    header = ["", "took", "polls", "transitions", "requests", "events", "GB-seconds", "units read / written"]
-    return _table([*header, "US dollars", "its log"], rows)
+    lines = [[what, count, f"${float(count) * price.dollars:.6f}"] for what, count, price in rows]
+    total = ["**in all**", f"{bill.seconds:.0f} s, {bill.polls} polls", f"**${bill.dollars:.6f}**"]
+    log = ["beside that, its log", f"{bill.history_bytes / 1000:.0f} kB", f"${bill.dollars_of_logs:.6f}"]
+    return _table(["", "", "US dollars"], [*lines, total, log])
 
 
 def _waits(minutes: int) -> str:

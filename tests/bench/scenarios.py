@@ -96,6 +96,11 @@ SCENARIOS = [
 ]
 
 
+def calls_to_ecs(model: EcsModel) -> list[str]:
+    """The actions that ECS was called for."""
+    return [action for action in model.called() if action not in {*ACTIONS, "SendTaskSuccess"}]
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What a deployer did in a scenario, `calls` to ECS; seconds, and None for what did not happen."""
@@ -119,7 +124,7 @@ def judged(
     return Measured(
         deployer=deployer,
         scenario=world.scenario.name,
-        calls=sum(action not in ACTIONS for action in world.model.called()),
+        calls=len(calls_to_ecs(world.model)),
         lag=(ended - settled) / timedelta(seconds=1) if settled else None,
         succeeded=succeeded,
         is_right=succeeded == world.scenario.ends_well,

@@ -27,6 +27,10 @@ def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
 
 def _fulfils(alternative: object, key: str, event: dict[str, Any]) -> bool:
     match alternative:
+        case {"exists": bool(there)}:
+            return (key in event) is there
+        case {"anything-but": {"prefix": str(text)}}:
+            return key in event and not event[key].startswith(text)
         case {"anything-but": list(unwanted)}:
             return key in event and event[key] not in unwanted
         case {"wildcard": str(text)}:

@@ -31,7 +31,7 @@ def template() -> dict[str, Any]:
 
 def test_it_is_whole_and_nothing_of_it_is_named_after_another_stack(template: dict[str, Any]) -> None:
     assert len(of_type(template, "AWS::StepFunctions::StateMachine")) == 1
-    assert len(of_type(template, "AWS::Lambda::Function")) == 5
+    assert len(of_type(template, "AWS::Lambda::Function")) == 6
     assert all(name.startswith("Deployer") for name in template["Resources"] if not name.startswith("CDK"))
     assert "EcsDeploy" not in json.dumps(template)
     alarms = of_type(template, "AWS::CloudWatch::Alarm").values()

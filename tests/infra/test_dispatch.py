@@ -88,10 +88,10 @@ def test_every_end_of_this_machine_is_taken(template: dict[str, Any], status: st
     assert not matches(rule(template, "Push")["EventPattern"], ended(status))
 
 
-def test_there_are_two_rules_whatever_the_targets() -> None:
+def test_there_are_three_rules_whatever_the_targets() -> None:
     targets = [DOORMAN | {"repository": f"r-{number}", "tags": [f"v{number}.*"]} for number in range(20)]
     made = synthesize(targets, notify=None)
-    assert sorted(of_type(made, "AWS::Events::Rule")) == ["DispatchEnded", "DispatchPush"]
+    assert sorted(of_type(made, "AWS::Events::Rule")) == ["DispatchEnded", "DispatchPush", "WaitsRule"]
     assert "r-7" not in json.dumps(of_type(made, "AWS::Events::Rule"))
 
 

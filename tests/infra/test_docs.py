@@ -227,8 +227,8 @@ def test_the_resources_and_the_outputs_that_are_named_are_those_of_the_stack() -
     assert len(named) > 10
     template = synthesize([{key: value for key, value in targets[0].items() if key != "parameter"}])
     kinds = ("Lambda::Function", "CloudWatch::Alarm", "IAM::Role", "Events::Rule")
-    assert [len(of_type(template, f"AWS::{kind}")) for kind in kinds] == [4, 15, 6, 4]
-    for said in ("four: three steps and the dispatcher", "fifteen and one", "| roles | six |"):
+    assert [len(of_type(template, f"AWS::{kind}")) for kind in kinds] == [5, 17, 7, 5]
+    for said in ("five: three steps, the dispatcher and what ends waits", "seventeen and one", "| roles | seven |"):
         assert said in page("docs/deploying.md")
 
 

@@ -223,9 +223,10 @@ def test_alarms(notified: dict[str, Any]) -> None:
         wanted[name] = ("AWS/SQS", "ApproximateNumberOfMessagesVisible", dimension, 1)
     written = by("FunctionName", "{ParametersWriteFunction}")
     wanted["ParameterFailed"] = ("AWS/Lambda", "AsyncEventsDropped", written, 1)
-    for function in ("RegisterTaskDefinition", "UpdateService", "PollStability", "Dispatcher"):
+    for function in ("RegisterTaskDefinition", "UpdateService", "PollStability", "Dispatcher", "Waits"):
         for kind in ("Errors", "Throttles"):
-            dimension = by("FunctionName", f"{{{function}Function}}")
+            construct = "WaitsEnd" if function == "Waits" else function
+            dimension = by("FunctionName", f"{{{construct}Function}}")
             wanted[f"{function}{kind}"] = ("AWS/Lambda", kind, dimension, 5)
     alarms = alarms_of(notified)
     assert {
@@ -256,7 +257,7 @@ def test_every_alarm_is_in_the_operating_guide(notified: dict[str, Any]) -> None
     guide = (ROOT / "docs/operating.md").read_text()
     listed = set(re.findall(r"^\| `EcsDeploy-([\w…]+)` ", guide, re.MULTILINE))
     names = {
-        re.sub(r"^(Register|Update|Poll|Dispatcher)[a-zA-Z]*(?=Errors|Throttles)", "…", name)
+        re.sub(r"^(Register|Update|Poll|Dispatcher|Waits)[a-zA-Z]*(?=Errors|Throttles)", "…", name)
         for name in alarms_of(notified)
     }
     assert listed == names

@@ -69,7 +69,7 @@ def test_what_the_function_may_do() -> None:
         logs("ParametersWrite"),
         XRAY,
     ]
-    (permission,) = (resolve(each) for each in of_type(made, "AWS::Lambda::Permission").values())
+    permission = resolve(of_type(made, "AWS::Lambda::Permission")["ParametersPermission"])
     assert permission["Principal"] == "events.amazonaws.com"
     assert permission["SourceArn"] == "arn:aws:events:us-east-1:123456789012:rule/EcsDeploy-*"
 

@@ -13,6 +13,7 @@ from tests.infra.synthesis import of_type, resolve, synthesize
 ECS = "arn:aws:ecs:us-east-1:123456789012"
 ECR = "arn:aws:ecr:us-east-1:123456789012"
 DOORMAN = f"{ECS}:service/production1/doorman-service"
+END_WAITS = (("states:SendTaskSuccess",), ("*",), None)
 XRAY = (("xray:PutTraceSegments", "xray:PutTelemetryRecords"), ("*",), None)
 DESCRIBE = (("ecs:DescribeTaskDefinition",), ("*",), None)
 PASS_ANY = (
@@ -86,7 +87,8 @@ def test_register(template: dict[str, Any]) -> None:
             (f"{ECS}:task-definition/*",),
             '{"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}}',
         ),
-        table("GetItem", "PutItem", "Query"),
+        table("GetItem", "PutItem", "Query", "UpdateItem"),
+        END_WAITS,
         PASS_ANY,
         (ECR_READS, (f"{ECR}:repository/doorman",), None),
         TASKS,
@@ -98,7 +100,8 @@ def test_register(template: dict[str, Any]) -> None:
 
 def test_update(template: dict[str, Any]) -> None:
     assert role(template, "UpdateServiceRole") == [
-        table("GetItem", "PutItem"),
+        table("GetItem", "PutItem", "UpdateItem"),
+        END_WAITS,
         PASS_ANY_OR_INFRASTRUCTURE,
         (("ecs:DescribeServices", "ecs:UpdateService"), (DOORMAN,), None),
         logs("UpdateService"),
@@ -110,7 +113,8 @@ def test_poll(template: dict[str, Any]) -> None:
     assert role(template, "PollStabilityRole") == [
         (("ecs:DescribeTaskDefinition", "ecs:DeregisterTaskDefinition"), ("*",), None),
         (("logs:GetLogEvents",), ("arn:aws:logs:*:123456789012:log-group:*:log-stream:*",), None),
-        table("GetItem", "PutItem"),
+        table("GetItem", "PutItem", "UpdateItem"),
+        END_WAITS,
         TASKS,
         (
             ("ecs:DescribeServiceDeployments", "ecs:StopServiceDeployment"),
@@ -145,7 +149,8 @@ def test_dispatcher(template: dict[str, Any]) -> None:
         ),
         (("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"), ("{DispatchQueue.Arn}",), None),
         (("sqs:SendMessage",), ("{DispatchDeadLetters.Arn}",), None),
-        table("GetItem", "PutItem", "Query"),
+        table("GetItem", "PutItem", "Query", "UpdateItem"),
+        END_WAITS,
         (("ecr:DescribeImages", "ecr:BatchGetImage"), (f"{ECR}:repository/doorman",), None),
         (("ecs:DescribeServices",), (DOORMAN,), None),
         logs("Dispatcher"),
@@ -153,12 +158,17 @@ def test_dispatcher(template: dict[str, Any]) -> None:
     ]
 
 
+def test_waits(template: dict[str, Any]) -> None:
+    assert role(template, "WaitsEndRole") == [table("UpdateItem"), END_WAITS, logs("WaitsEnd"), XRAY]
+
+
 def test_schedules(template: dict[str, Any]) -> None:
     assert role(template, "DispatchRole") == [(("sqs:SendMessage",), ("{DispatchQueue.Arn}",), None)]
 
 
 def test_workflow(template: dict[str, Any]) -> None:
-    (actions, functions, _), notify, diagnose = role(template, "WorkflowRole")
+    (actions, functions, _), notify, wait, diagnose = role(template, "WorkflowRole")
+    assert wait == table("UpdateItem")
     assert diagnose == (("ecs:DescribeServices",), (DOORMAN,), None)
     assert notify == (
         ("events:PutEvents",),
@@ -191,6 +201,7 @@ def test_nobody_else_has_a_role(template: dict[str, Any]) -> None:
         "WorkflowRole": "states.amazonaws.com",
         "DispatcherRole": "lambda.amazonaws.com",
         "DispatchRole": "scheduler.amazonaws.com",
+        "WaitsEndRole": "lambda.amazonaws.com",
     }
     assert not of_type(template, "AWS::IAM::ManagedPolicy")
 
@@ -203,6 +214,7 @@ WILDCARDS = {
     "ecs:DeregisterTaskDefinition": {"*"},
     "xray:PutTraceSegments": {"*"},
     "xray:PutTelemetryRecords": {"*"},
+    "states:SendTaskSuccess": {"*"},
     # By a condition on the cluster.
     "ecs:ListTasks": {"*"},
     "ecs:DescribeTasks": {"*"},
@@ -350,7 +362,7 @@ def test_many_targets_stay_within_the_limits_of_aws(big: dict[str, Any]) -> None
         assert size(properties["PolicyDocument"]) <= 6_144
     for properties in of_type(big, "AWS::SQS::QueuePolicy").values():
         assert size(properties["PolicyDocument"]) <= 8_192
-    assert len(of_type(big, "AWS::Events::Rule")) == 4
+    assert len(of_type(big, "AWS::Events::Rule")) == 5
     assert len(big["Resources"]) <= 500
     assert len(json.dumps(big)) <= 1_000_000
 

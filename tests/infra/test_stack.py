@@ -14,7 +14,7 @@ from infra.workflow import FUNCTION_TIMEOUT, STEPS
 from tests.infra.synthesis import CDK_JSON, of_type, resolve, synthesize
 
 STATES = ["RegisterTaskDefinition", "UpdateService", "PollStability"]
-FUNCTIONS = [*STATES, "Dispatcher"]
+FUNCTIONS = [*STATES, "Dispatcher", "WaitsEnd"]
 DISPATCHER = {"MACHINE": "{WorkflowMachine}", "DEAD_LETTERS": "{DispatchDeadLetters}"}
 
 
@@ -62,7 +62,7 @@ def test_the_handlers_are_there() -> None:
     target = {"repository": "doorman", "cluster": "production1", "service": "doorman", "parameter": "/doorman/image"}
     functions = of_type(synthesize([target]), "AWS::Lambda::Function").values()
     handlers = {function["Handler"] for function in functions}
-    modules = {"dispatcher", "write_parameter", *(step.module for step in STEPS)}
+    modules = {"dispatcher", "end_waits", "write_parameter", *(step.module for step in STEPS)}
     assert handlers == {f"ecs_deploy.handlers.{module}.handler" for module in modules}
     for handler in handlers:
         module, _, name = handler.rpartition(".")
@@ -103,7 +103,7 @@ def test_machine(template: dict[str, Any]) -> None:
     machine = resolve(of_type(template, "AWS::StepFunctions::StateMachine")["WorkflowMachine"])
     definition = machine.pop("DefinitionString")
     assert machine == {
-        "DefinitionSubstitutions": {"Partition": "aws"}
+        "DefinitionSubstitutions": {"Partition": "aws", "Table": "{Table}"}
         | {f"{state}Function": f"{{{state}Function.Arn}}" for state in STATES},
         "LoggingConfiguration": {
             "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": "{WorkflowLogs.Arn}"}}],
@@ -130,6 +130,7 @@ def test_outputs(template: dict[str, Any]) -> None:
         "UpdateServiceFunction": "{UpdateServiceFunction}",
         "PollStabilityFunction": "{PollStabilityFunction}",
         "DispatcherFunction": "{DispatcherFunction}",
+        "WaitsFunction": "{WaitsEndFunction}",
         "TableName": "{Table}",
         "QueueUrl": "{DispatchQueue}",
         "DeadLetterQueueUrl": "{DispatchDeadLetters}",

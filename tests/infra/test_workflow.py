@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
+from ecs_deploy.aws.waits import PLACE
 from ecs_deploy.core.codec import encode
 from ecs_deploy.core.decision import (
     Decision,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 WORKFLOW = definition()
 STATES: dict[str, dict[str, Any]] = WORKFLOW["States"]
+WAITING = {name: state for name, state in STATES.items() if state.get("Resource", "").endswith("waitForTaskToken")}
 TASKS = {name: state for name, state in STATES.items() if state.get("Resource", "").endswith("lambda:invoke")}
 NOTIFYING = {name: state for name, state in STATES.items() if state.get("Resource", "").endswith("events:putEvents")}
 EXECUTION: dict[str, Any] = {
@@ -137,7 +139,12 @@ def test_every_task_retries_and_catches(name: str) -> None:
 
 def test_every_step_is_a_task() -> None:
     assert list(TASKS) == [step.state for step in STEPS]
-    assert {name for name, state in STATES.items() if state["Type"] == "Task"} == {*TASKS, *NOTIFYING, "Diagnose"}
+    assert {name for name, state in STATES.items() if state["Type"] == "Task"} == {
+        *TASKS,
+        *NOTIFYING,
+        *WAITING,
+        "Diagnose",
+    }
 
 
 def delays(retry: dict[str, Any]) -> list[float]:
@@ -273,7 +280,7 @@ PLAN = Plan(
 )
 ROLLOUT = Rollout(Phase.DEPLOYING, MINE)
 DECISIONS: list[tuple[Decision, str]] = [
-    (WaitForTurn(Turn(("web",), "sha256:1", NOON), 5), "WaitForTurn"),
+    (WaitForTurn(Turn(("web",), "sha256:1", NOON), 5, "production1/doorman-service", 3), "WaitForTurn"),
     (Register(PLAN, ROLLOUT), "RegisterTaskDefinition"),
     (Update(PLAN, ROLLOUT, announced=False), "NotifyStart"),
     (Update(PLAN, ROLLOUT), "UpdateService"),
@@ -322,7 +329,9 @@ def test_nothing_but_next_routes() -> None:
 def test_the_first_function_resumes_with_what_it_knows() -> None:
     payload, waited = STATES["RegisterTaskDefinition"]["Arguments"]["Payload"], STATES["WaitForTurn"]
     waits, registers = as_answer(DECISIONS[0][0]), as_answer(DECISIONS[1][0])
-    seconds, after_the_wait = evaluate((waited["Seconds"], {"input": waits}), (waited["Output"], {"input": waits}))
+    seconds, after_the_wait = evaluate(
+        (waited["TimeoutSeconds"], {"input": waits}), (waited["Output"], {"input": waits})
+    )
     assert seconds == 5
     assert after_the_wait == {"resumed": {"turn": waits["turn"]}}
     assert chosen(registers)[1] == {"resumed": {"plan": registers["plan"], "rollout": registers["rollout"]}}
@@ -352,13 +361,50 @@ def test_the_wait_and_the_ends_say_what_the_function_said() -> None:
     answer = {"wait": 7, "outcome": {"outcome": "DEPLOYED"}, "failure": {"error": "ImageNotFound", "cause": cause}}
     payload, seconds, output, error, said = evaluate(
         (STATES["UpdateService"]["Output"], {"result": {"StatusCode": 200, "Payload": answer}}),
-        (STATES["WaitForRollout"]["Seconds"], {"input": answer}),
+        (STATES["WaitForRollout"]["TimeoutSeconds"], {"input": answer}),
         (STATES["NotifySuccess"]["Output"], {"input": answer}),
         (STATES["Failed"]["Error"], {"input": answer}),
         (STATES["Failed"]["Cause"], {"input": answer}),
     )
     assert (payload, seconds, output, error) == (answer, 7, answer["outcome"], "ImageNotFound")
     assert json.loads(said) == cause
+
+
+@pytest.mark.parametrize("name", ["WaitForTurn", "WaitForRollout"])
+def test_a_wait_stores_its_token_and_goes_on_whatever_becomes_of_it(name: str) -> None:
+    state, by_time = STATES[name], STATES[f"{name}ByTime"]
+    decision = next(decision for decision, where in DECISIONS if where == name)
+    answer = as_answer(decision)
+    context = {**CONTEXT, "Task": {"Token": "the token"}}
+    request, seconds = evaluate(
+        (state["Arguments"], {"input": answer, "context": context}), (state["TimeoutSeconds"], {"input": answer})
+    )
+    assert request == {
+        "TableName": "${Table}",
+        "Key": {"pk": {"S": "production1/doorman-service"}, "sk": {"S": PLACE}},
+        "UpdateExpression": "SET #me = :token",
+        "ConditionExpression": "attribute_not_exists(signals) OR signals = :signals",
+        "ExpressionAttributeNames": {"#me": EXECUTION["Id"]},
+        "ExpressionAttributeValues": {":token": {"S": "the token"}, ":signals": {"N": answer["signals"]}},
+    }
+    assert seconds == answer["wait"] == 5
+    timed_out, failed = state["Catch"]
+    # In the spelling of either page.
+    assert timed_out["ErrorEquals"] == [
+        "States.Timeout",
+        "DynamoDb.ConditionalCheckFailedException",
+        "DynamoDB.ConditionalCheckFailedException",
+    ]
+    assert (failed["ErrorEquals"], failed["Next"], by_time["Type"]) == (["States.ALL"], f"{name}ByTime", "Wait")
+    assert timed_out["Next"] == state["Next"] == by_time["Next"]
+    assert "Retry" not in state
+    given = {"input": answer}
+    after, caught, waited, seconds = evaluate(
+        *((each["Output"], given) for each in (state, timed_out, by_time)), (by_time["Seconds"], given)
+    )
+    assert after == caught == waited == ({"resumed": {"turn": answer["turn"]}} if name == "WaitForTurn" else answer)
+    assert seconds == 5
+    assert evaluate((failed["Output"], given)) == [answer]
 
 
 LONG = "x" * 2_000

@@ -30,6 +30,7 @@ from botocore.exceptions import ConnectionClosedError
 from ecs_deploy.aws import dynamodb, ecr, ecs, stepfunctions
 from ecs_deploy.aws.client import READ_TIMEOUT
 from ecs_deploy.handlers import dispatcher, runtime
+from ecs_deploy.handlers.targets import served
 from infra import targets
 from infra.workflow import FUNCTION_TIMEOUT, STEPS, definition
 from tests.support.aws_error import AnswerLost, AwsError
@@ -118,7 +119,7 @@ class Contention:
     """
 
     def __init__(
-        self, model: EcsModel, clock: Clock, served: Sequence[dict[str, Any]], seed: int, chaos: Chaos | None = None
+        self, model: EcsModel, clock: Clock, targets_of: Sequence[dict[str, Any]], seed: int, chaos: Chaos | None = None
     ) -> None:
         self.model = model
         self.clock = clock
@@ -127,7 +128,7 @@ class Contention:
         self.transitions: list[datetime] = []
         self.most_at_once = 0
         self.dead_letters: list[str] = []
-        self._targets = targets.as_json(targets.parse(list(served)))
+        self._targets = targets.as_json(targets.parse(list(targets_of)))
         self._random = random.Random(seed)
         self._chaos = chaos or Chaos(seed, faults=0, longest_delay=0)
         self._quotas = Quotas(clock.now())
@@ -156,12 +157,12 @@ class Contention:
             Path(root, "targets.json").write_text(self._targets)
             settings = {"TABLE": TABLE, "MACHINE": MACHINE, "DEAD_LETTERS": "dead-letters", "LAMBDA_TASK_ROOT": root}
             stack.enter_context(patch.dict(os.environ, settings))
-            dispatcher._targets.cache_clear()
+            served.cache_clear()
             while self._agenda:
                 self.clock.time, _, alarm = heapq.heappop(self._agenda)
                 alarm.release()
                 self._turn.acquire()
-            dispatcher._targets.cache_clear()
+            served.cache_clear()
         self.dead_letters += [each["MessageBody"] for each in self.model.sent]
 
     def advance(self, seconds: float) -> None:

@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_GetItem.html
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_PutItem.html
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Query.html
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ConditionExpressions.html
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 """
@@ -296,6 +297,58 @@ def a_condition_may_name_its_attribute(client: Any, table: str) -> None:
     assert read(client, table, pk) == item(pk, rev=number(2))
 
 
+def update(client: Any, table: str, pk: str, expression: str, **more: Any) -> Item:
+    """Update the item of the waits, as the deployer does; gives the new one."""
+    key, answered = item(pk, "WAIT"), {"ReturnValues": "ALL_NEW"}
+    found: Item = client.update_item(TableName=table, Key=key, UpdateExpression=expression, **answered, **more).get(
+        "Attributes", {}
+    )
+    return found
+
+
+def an_update_makes_an_item_counts_and_names_its_attributes(client: Any, table: str) -> None:
+    pk, one = partition(), {":one": number(1)}
+    assert update(client, table, pk, "ADD signals :one", ExpressionAttributeValues=one) == item(
+        pk, "WAIT", signals=number(1)
+    )
+    heard = {":at": {"S": "now"}, **one}
+    names = {"#1": "ecs-svc/1"}
+    counted = update(
+        client,
+        table,
+        pk,
+        "SET heard = :at ADD #1 :one",
+        ExpressionAttributeValues=heard,
+        ExpressionAttributeNames=names,
+    )
+    assert counted == item(pk, "WAIT", **{"signals": number(1), "heard": {"S": "now"}, "ecs-svc/1": number(1)})
+    left = update(client, table, pk, "REMOVE #1, #2", ExpressionAttributeNames={**names, "#2": "not there"})
+    assert left == item(pk, "WAIT", signals=number(1), heard={"S": "now"})
+
+
+def a_token_is_stored_if_no_signal_has_come_since(client: Any, table: str) -> None:
+    pk = partition()
+    condition = "attribute_not_exists(signals) OR signals = :signals"
+
+    def store(signals: int) -> Item:
+        values = {":token": {"S": f"token {signals}"}, ":signals": number(signals)}
+        names = {"#me": "arn:aws:states:eu-west-1:123456789012:execution:EcsDeploy:one"}
+        return update(
+            client,
+            table,
+            pk,
+            "SET #me = :token",
+            ConditionExpression=condition,
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=values,
+        )
+
+    assert {"S": "token 0"} in store(0).values()
+    assert update(client, table, pk, "ADD signals :one", ExpressionAttributeValues={":one": number(1)})
+    assert code(refusal(store, 0)) == "ConditionalCheckFailedException"
+    assert {"S": "token 1"} in store(1).values()
+
+
 def a_table_that_is_not_there_is_an_error(client: Any, table: str) -> None:
     gone, pk = f"{table}-gone", partition()
     refused = [
@@ -317,6 +370,8 @@ PROTOCOL: tuple[Case, ...] = (
     a_query_gives_the_newest_of_a_partition,
     a_transaction_writes_all,
     a_transaction_writes_nothing_where_one_condition_fails,
+    an_update_makes_an_item_counts_and_names_its_attributes,
+    a_token_is_stored_if_no_signal_has_come_since,
 )
 CASES: tuple[Case, ...] = (
     *PROTOCOL,

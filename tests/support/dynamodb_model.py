@@ -1,12 +1,14 @@
 """A DynamoDB with one table, of just the calls that the deployer makes; dynamodb_conformance.py holds it."""
 
+import re
 from typing import Any
 
 from tests.support.aws_error import AwsError
 
 Document = dict[str, Any]
 TABLE = "state"
-ACTIONS = frozenset({"GetItem", "Query", "TransactWriteItems"})
+ACTIONS = frozenset({"GetItem", "Query", "TransactWriteItems", "UpdateItem"})
+_CLAUSE = re.compile(r"(SET|ADD|REMOVE) (.*?)(?= (?:SET|ADD|REMOVE) |$)")
 
 
 class Table:
@@ -20,7 +22,12 @@ class Table:
         """Answer a request; raises `AwsError`."""
         if not self.exists:
             raise AwsError("ResourceNotFoundException", "Requested resource not found")
-        answers = {"GetItem": self._get, "Query": self._query, "TransactWriteItems": self._transact}
+        answers = {
+            "GetItem": self._get,
+            "Query": self._query,
+            "TransactWriteItems": self._transact,
+            "UpdateItem": self._update,
+        }
         return answers[action](body)
 
     def _get(self, body: Document) -> Document:
@@ -44,6 +51,34 @@ class Table:
         for put in puts:
             self.items[_key(put["Item"])] = put["Item"]
         return {}
+
+    def _update(self, body: Document) -> Document:
+        """The clauses that the deployer uses: SET a = :a, ADD a :a, REMOVE a, b."""
+        key = _key(body["Key"])
+        before, names = self.items.get(key, {}), body.get("ExpressionAttributeNames", {})
+        values = body.get("ExpressionAttributeValues", {})
+        match body.get("ConditionExpression"):
+            case None:
+                pass
+            case "attribute_not_exists(signals) OR signals = :signals":
+                if before.get("signals", values[":signals"]) != values[":signals"]:
+                    raise AwsError("ConditionalCheckFailedException", "The conditional request failed")
+            case other:
+                raise AwsError("ValidationException", f"Invalid ConditionExpression: {other}")
+        item = {**before, **body["Key"]}
+        for clause, rest in _CLAUSE.findall(body["UpdateExpression"]):
+            for each in rest.split(", "):
+                name, *more = each.replace(" = ", " ").split(" ")
+                attribute = names.get(name, name)
+                if clause == "REMOVE":
+                    item.pop(attribute, None)
+                elif clause == "SET":
+                    item[attribute] = values[more[0]]
+                else:
+                    there = int(item.get(attribute, {"N": "0"})["N"])
+                    item[attribute] = {"N": str(there + int(values[more[0]]["N"]))}
+        self.items[key] = item
+        return {"Attributes": item} if body.get("ReturnValues") == "ALL_NEW" else {}
 
     def _holds(self, put: Document) -> bool:
         there = self.items.get(_key(put["Item"]))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.aws_error import AwsError
 from tests.support.clock import Clock, RealClock
-from tests.support.dynamodb_model import Table
+from tests.support.dynamodb_model import ACTIONS, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -193,6 +193,8 @@ class EcsModel:
         self.calls: list[tuple[str, Document]] = []
         self.executions: dict[str, str] = {}
         self.statuses: dict[str, str] = {}
+        self.waits: set[str] = set()
+        self.tell: Callable[[Document], None] = _nobody_listens
         self.before_call: Callable[[str, Document], None] = _nothing
         self.after_call: Callable[[str, Document], None] = _nothing
         self._deployments_made = 0
@@ -299,9 +301,10 @@ class EcsModel:
             "GetLogEvents": self._get_log_events,
             "StartExecution": self._start_execution,
             "DescribeExecution": self._describe_execution,
+            "SendTaskSuccess": self._send_task_success,
             "PutParameter": self._put_parameter,
             "SendMessage": self._send_message,
-            **dict.fromkeys(("GetItem", "Query", "TransactWriteItems"), lambda body: self.table.call(action, body)),
+            **dict.fromkeys(ACTIONS, lambda body: self.table.call(action, body)),
         }
         answer = handlers[action](body)
         self.after_call(action, body)
@@ -659,6 +662,13 @@ class EcsModel:
             raise AwsError("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
         return {"executionArn": arn, "status": self.statuses[arn]}
 
+    def _send_task_success(self, body: Document) -> Document:
+        """End a wait, once: https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html."""
+        if body["taskToken"] not in self.waits:
+            raise AwsError("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'")
+        self.waits.remove(body["taskToken"])
+        return {}
+
     def _send_message(self, body: Document) -> Document:
         self.sent.append(body)
         return {"MessageId": "1"}
@@ -680,7 +690,34 @@ class EcsModel:
         made.reason = f"ECS deployment {made.id} in progress."
         service.deployments.insert(0, made)
         service.shifts.append(made)
+        self._tell_of(service, made, self.clock.now())
         return made
+
+    def _tell_of(self, service: Service, deployment: Deployment, at: datetime) -> None:
+        """Tell that a deployment is in progress, completed or failed; of shifted traffic AWS documents no event.
+
+        https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html
+        """
+        if service.strategy != "ROLLING" or self.tell is _nobody_listens:
+            return
+        detail = {
+            "eventType": "ERROR" if deployment.rollout_state == "FAILED" else "INFO",
+            "eventName": f"SERVICE_DEPLOYMENT_{deployment.rollout_state}",
+            "clusterArn": f"{_ECS_ARN}:cluster/{service.cluster}",
+            "deploymentId": deployment.id,
+            "updatedAt": _text(at),
+            "reason": deployment.reason,
+        }
+        self.tell(_event("ECS Deployment State Change", at, self._arn(service), detail))
+
+    def tell_of_hook(self, service: Service, name: str) -> None:
+        """Tell of a hook; of the event's members, AWS documents none."""
+        shift = _shift_arn(service, service.shifts[-1])
+        detail = {"eventName": name, "serviceDeploymentArn": shift}
+        self.tell(_event("ECS Hook State Change", self.clock.now(), shift, detail))
+
+    def _arn(self, service: Service) -> str:
+        return f"{_ECS_ARN}:service/{service.cluster}/{service.name}"
 
     def _deployment_id(self) -> str:
         self._deployments_made += 1
@@ -709,7 +746,7 @@ class EcsModel:
         ]
         return {
             "serviceName": service.name,
-            "serviceArn": f"{_ECS_ARN}:service/{service.cluster}/{service.name}",
+            "serviceArn": self._arn(service),
             "clusterArn": f"{_ECS_ARN}:cluster/{service.cluster}",
             "status": "ACTIVE",
             "desiredCount": service.desired,
@@ -762,6 +799,10 @@ class EcsModel:
             primary.tasks.remove(task)
             self._stop(service, task, "ServiceSchedulerInitiated", "Scaling activity initiated by a person", now)
         missing = service.desired - len(primary.tasks)
+        if missing > 0:
+            message = f"(service {service.name}) has started {missing} tasks: (task 1)."
+            service.events.insert(0, {"id": "started", "createdAt": now.timestamp(), "message": message})
+            del service.events[100:]
         for _ in range(missing):
             behaviour = self._behaviour(primary)
             primary.tasks.append(Task(self._task_id(), primary.revision, now, behaviour, primary.id, primary.digests))
@@ -782,17 +823,31 @@ class EcsModel:
             service.primary.rollout_state = "COMPLETED"
             service.primary.completed = now
             service.primary.reason = f"ECS deployment {service.primary.id} completed."
+            self._tell_of(service, service.primary, now)
             service.last_completed = service.primary.revision
             service.last_digests = service.primary.digests
 
     def _stop(self, service: Service, task: Task, code: str, reason: str, now: datetime) -> None:
         task.stopped, task.stop_code, task.reason = now, code, reason
         service.stopped.append(task)
+        if self.tell is _nobody_listens:
+            return
+        # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html
+        detail = {
+            **self._described_task(service, task),
+            "group": f"service:{service.name}",
+            "clusterArn": f"{_ECS_ARN}:cluster/{service.cluster}",
+            "createdAt": _text(task.launched),
+            "stoppedAt": _text(now),
+        }
+        detail |= {"startedAt": _text(task.started)} if task.started else {}
+        self.tell(_event("ECS Task State Change", now, self._task_arn(service, task), detail))
 
     def _break(self, service: Service, now: datetime) -> None:
         failed = service.primary
         failed.rollout_state = "FAILED"
         failed.reason = "ECS deployment circuit breaker: tasks failed to start."
+        self._tell_of(service, failed, now)
         for task in failed.tasks:
             self._stop(service, task, "ServiceSchedulerInitiated", "Scaling activity initiated by deployment", now)
         failed.tasks.clear()
@@ -812,9 +867,31 @@ class EcsModel:
         return max(behaviours, key=lambda each: (not each.starts, each.life is not None))
 
 
+def _event(detail_type: str, at: datetime, resource: str, detail: Document) -> Document:
+    """An event as EventBridge hands it on: its time has whole seconds."""
+    return {
+        "id": f"{detail_type} {resource} {at.isoformat()}",
+        "source": "aws.ecs",
+        "detail-type": detail_type,
+        "account": ACCOUNT,
+        "region": REGION,
+        "time": _text(at),
+        "resources": [resource],
+        "detail": detail,
+    }
+
+
+def _text(at: datetime) -> str:
+    return at.replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
 def digest_of(tag: str) -> str:
     """The digest of what nobody has pushed otherwise, the same for one tag."""
     return f"sha256:{hashlib.sha256(tag.encode()).hexdigest()}"
+
+
+def _nobody_listens(_event: Document) -> None:
+    """No rule matches the event."""
 
 
 def _nothing(_action: str, _body: Document) -> None:

@@ -60,6 +60,7 @@ CATEGORIES = {
     "GetItem": ("table reads", TABLE_READS),
     "Query": ("table reads", TABLE_READS),
     "TransactWriteItems": ("table writes", TABLE_WRITES),
+    "UpdateItem": ("table writes", TABLE_WRITES),
     "DescribeImages": ("images", UNLIMITED),
     "GetLifecyclePolicy": ("lifecycle policies", UNLIMITED),
     "PutImage": ("image writes", UNLIMITED),

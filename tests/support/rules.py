@@ -102,9 +102,9 @@ def owned(execution: str, *containers: str, phase: Phase = Phase.DEPLOYING, sinc
     return Owner(execution, containers or ("app",), at(since), phase)
 
 
-def stable(number: int, minutes: float = 0, *, digests: Mapping[str, str] | None = None, took: str = "") -> Stable:
+def stable(number: int, minutes: float = 0, *, digests: Mapping[str, str] | None = None) -> Stable:
     """What was stable last, since that minute."""
-    return Stable(td(number), at(minutes), digests or {}, took)
+    return Stable(td(number), at(minutes), digests or {})
 
 
 def base(number: int, minutes: float | None = 0, *, deployment: str | None = None) -> Base:

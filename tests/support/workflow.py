@@ -35,6 +35,10 @@ class Time(Protocol):
     def advance(self, seconds: float) -> None: ...
 
 
+Wait = Callable[["Task", Time, str], None]
+"""How an execution, by its ARN, waits before a task."""
+
+
 @dataclass
 class Context:
     """What Lambda tells a function of itself and of the invocation."""
@@ -66,6 +70,8 @@ class Task:
     name: str
     event: Document
     wait: float = 0
+    key: str = ""
+    signals: str = ""
 
     @property
     def module(self) -> ModuleType:
@@ -93,14 +99,18 @@ def following(first: Task, answer: Document) -> Task | End:
             return Task("register_task_definition", {**first.event, "resumed": deployment})
         case "wait_for_turn":
             resumed = {"turn": answer["turn"]}
-            return Task("register_task_definition", {**first.event, "resumed": resumed}, answer["wait"])
+            return Task("register_task_definition", {**first.event, "resumed": resumed}, *_wait(answer))
         case "wait_for_rollout" | "notify_pause":
-            return Task("poll_stability", deployment, answer["wait"])
+            return Task("poll_stability", deployment, *_wait(answer))
         case "succeed":
             return End(output=answer["outcome"])
         case "fail":
             return End(error=answer["failure"]["error"], cause=answer["failure"]["cause"])
     raise AssertionError(answer)
+
+
+def _wait(answer: Document) -> tuple[float, str, str]:
+    return answer["wait"], answer["key"], answer["signals"]
 
 
 def _step(module: ModuleType, event: Document, clock: Time) -> Document:
@@ -116,8 +126,15 @@ def _step(module: ModuleType, event: Document, clock: Time) -> Document:
     raise AssertionError("the step was tried in vain")
 
 
-def execute(request: object, clock: Time, name: str = "by-hand", step: Step = _step) -> End:
-    """Run an execution to its end on the clock's time; `step` is how a state tries its function."""
+def _by_time(task: Task, clock: Time, _execution: str) -> None:
+    """Wait where no event arrives."""
+    clock.advance(task.wait)
+
+
+def execute(
+    request: object, clock: Time, name: str = "by-hand", step: Step = _step, wait: Wait = _by_time
+) -> End:  # fmt: skip
+    """Run an execution to its end; `step` is how a state tries its function, `wait` how an execution waits."""
     first = first_task(name, request, clock.now())
     task: Task | End = first
     answers: list[Document] = []
@@ -126,13 +143,25 @@ def execute(request: object, clock: Time, name: str = "by-hand", step: Step = _s
             hold_notifications(answers)
             task.answers = answers
             return task
-        clock.advance(task.wait)
+        wait(task, clock, arn_of(name))
         answers.append(step(task.module, task.event, clock))
         task = following(first, answers[-1])
     raise AssertionError("the execution does not end")
 
 
-def execute_together(arrivals: Mapping[str, tuple[float, object]], clock: Time) -> dict[str, End]:
+class Agenda(Protocol):
+    """What executions at once wait by, where events arrive."""
+
+    def begin(self, task: Task, execution: str) -> str: ...
+
+    def is_over(self, token: str) -> bool: ...
+
+    def advance(self, seconds: float) -> None: ...
+
+
+def execute_together(
+    arrivals: Mapping[str, tuple[float, object]], clock: Time, waits: Agenda | None = None
+) -> dict[str, End]:
     """Run executions at once, by name the seconds until each starts and its request; each step when it is due.
 
     The steps do not overlap. tests/support/exploration.py lets them.
@@ -141,21 +170,29 @@ def execute_together(arrivals: Mapping[str, tuple[float, object]], clock: Time) 
     firsts = {
         name: first_task(name, request, begun + timedelta(seconds=after)) for name, (after, request) in arrivals.items()
     }
-    agenda = {name: (begun + timedelta(seconds=after), firsts[name]) for name, (after, _) in arrivals.items()}
+    due = {name: begun + timedelta(seconds=after) for name, (after, _) in arrivals.items()}
+    tasks, tokens = dict(firsts), dict[str, str]()
     answers: dict[str, list[Document]] = {name: [] for name in arrivals}
     ends: dict[str, End] = {}
     for _ in range(MOST_STEPS):
-        if not agenda:
+        if not due:
             return ends
-        name = min(agenda, key=lambda each: agenda[each][0])
-        due, task = agenda.pop(name)
-        clock.advance(max((due - clock.now()).total_seconds(), 0))
-        answers[name].append(_step(task.module, task.event, clock))
+        name = min(due, key=lambda each: due[each])
+        while (left := (due[name] - clock.now()).total_seconds()) > 0:
+            (waits or clock).advance(min(left, 1) if waits else left)
+            if waits and (over := [each for each, token in tokens.items() if waits.is_over(token)]):
+                name = over[0]
+                break
+        tokens.pop(name, None)
+        answers[name].append(_step(tasks[name].module, tasks[name].event, clock))
         next_one = following(firsts[name], answers[name][-1])
         if isinstance(next_one, End):
             hold_notifications(answers[name])
             next_one.answers = answers[name]
             ends[name] = next_one
+            del due[name]
         else:
-            agenda[name] = clock.now() + timedelta(seconds=next_one.wait), next_one
+            tasks[name], due[name] = next_one, clock.now() + timedelta(seconds=next_one.wait)
+            if waits and next_one.wait:
+                tokens[name] = waits.begin(next_one, arn_of(name))
     raise AssertionError("the executions do not end")

@@ -14,7 +14,7 @@ import pytest
 from ecs_deploy.aws import dynamodb, ecr, ecs, stepfunctions
 from ecs_deploy.core.codec import decode
 from ecs_deploy.core.state import State
-from ecs_deploy.handlers import dispatcher, runtime
+from ecs_deploy.handlers import runtime, targets
 from tests.support import exploration
 from tests.support.client import Client
 from tests.support.clock import Clock
@@ -76,7 +76,7 @@ def set_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEAD_LETTERS", "none")
     for service in (dynamodb, ecr, ecs, stepfunctions):
         monkeypatch.setattr(service, "connect", lambda: client)
-    monkeypatch.setattr(dispatcher, "_targets", tuple)
+    monkeypatch.setattr(targets, "served", tuple)
     monkeypatch.setattr(runtime, "now", exploration.now)
     monkeypatch.setattr(runtime, "metrics", _Quiet())
     runtime.logger.setLevel("CRITICAL")
@@ -162,7 +162,7 @@ def go_on(world: World, execution: Execution, seconds: float) -> None:
     """Let an execution go on alone for so long."""
     then = world.clock.now() + timedelta(seconds=seconds)
     for _ in range(_MOST_MOVES):
-        if execution.is_over or world.clock.now() >= then:
+        if execution.is_over or (execution.wakes_at or world.clock.now()) >= then:
             return
         execution.move(world, Fate.ANSWERED)
     raise AssertionError(f"{execution.name} goes on without time")

@@ -30,7 +30,7 @@ def history(*events: tuple[float, str, str]) -> list[dict[str, Any]]:
     return documents
 
 
-# A step that is tried twice, a wait, and a notification.
+# A step that is tried twice, a wait for an event, and a notification.
 EVENTS = history(
     (0, "ExecutionStarted", ""),
     (0, "TaskStateEntered", "UpdateService"),
@@ -40,7 +40,8 @@ EVENTS = history(
     (2.0, "TaskSucceeded", ""),
     (2.0, "TaskStateExited", "UpdateService"),
     (2.0, "ChoiceStateEntered", "WhatNext"),
-    (2.0, "WaitStateEntered", "WaitForRollout"),
+    (2.0, "TaskStateEntered", "WaitForRollout"),
+    (2.0, "TaskScheduled", "aws-sdk:dynamodb"),
     (302.0, "TaskStateEntered", "NotifySuccess"),
     (302.0, "TaskScheduled", "events"),
     (302.0, "TaskStateExited", "NotifySuccess"),
@@ -50,11 +51,12 @@ EVENTS = history(
 
 
 def test_a_bill_counts_states_and_retries_the_seconds_of_the_functions_and_the_table() -> None:
-    bill = cost.billed("first", EVENTS, table=cost.Units(read=10, written=40), dispatched=0.5, polls=1)
+    bill = cost.billed(EVENTS, table=cost.Units(read=10, written=40), beside=[0.3, 0.2], polls=1)
     assert (bill.transitions, bill.requests, bill.events) == (6, 4, 1)
     assert bill.gb_seconds == pytest.approx(1.5 * 1769 / 1024)
+    assert bill.table == cost.Units(read=10, written=42)
     assert (bill.seconds, bill.minutes) == (302, 6)
-    of_the_table = 10 * 0.000000125 + 40 * 0.000000625
+    of_the_table = 10 * 0.000000125 + 42 * 0.000000625
     of_the_queue = 6 * 0.0000004
     assert bill.dollars == pytest.approx(
         6 * 0.000025 + 4 * 0.0000002 + 0.000001 + bill.gb_seconds * 0.0000133334 + of_the_table + of_the_queue
@@ -102,10 +104,10 @@ def test_the_others_see_the_end_of_a_rollout(deployer: str) -> None:
 
 
 def test_most_others_call_the_return_of_ecs_itself_a_success() -> None:
-    assert {name for name in replayed.PEERS if replay("ECS rolls back", name).succeeded} >= {
+    assert {name for name in replayed.PEERS if replay("ECS rolls back", name).succeeded} == {
         FABFUEL,
         AWS_CLI,
-        replayed.ACTION,
+        replayed.ECSPRESSO,
     }
 
 
@@ -128,7 +130,7 @@ def test_the_page_tells_what_was_measured() -> None:
         calls=replayed.Calls(5, 7),
         measured=measured,
         replayed=[replay("60 s, of", AWS_CLI)],
-        bills=[cost.billed("first", EVENTS, table=cost.Units(10, 40), dispatched=0.5, polls=1)],
+        bill=cost.billed(EVENTS, table=cost.Units(10, 40), beside=[0.5], polls=1),
         ours=ours(rollouts),
         peers=peers(rollouts),
         others=[],
@@ -144,8 +146,9 @@ def test_the_page_tells_what_was_measured() -> None:
 
 def test_intervals_and_what_is_better() -> None:
     rollout = Rollout(ran=10, complete=35)
-    assert intervals(15, 15)(rollout, 0) == Watched(3, 10, 35)
-    assert intervals(5, 20)(rollout, 0) == Watched(3, 0, 35)
+    found = intervals(15, 15, others=0)(rollout, 0)
+    assert (found.calls, found.complete) == (4, 35)
+    assert 10 < found.lag < 16
     few, many = (Figures.of("", [intervals(wait, wait)(rollout, 0)]) for wait in (20, 1))
     assert not few.is_better(many)
     assert not many.is_better(few)

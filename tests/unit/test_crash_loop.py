@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from ecs_deploy.core.crash_loop import EVERY, FAILURES, SELDOM, crash_loop, may_loop, own_tasks
-from ecs_deploy.core.service import Task
+from ecs_deploy.core.crash_loop import crash_loop, may_loop, own_tasks
+from ecs_deploy.core.service import Event, Service, Task
+from ecs_deploy.core.signals import FAILURES, Signals
 from tests.support.clock import Clock
 from tests.support.doorman import NEW_IMAGE, REQUEST, add_doorman
 from tests.support.ecs_model import CRASHES, UNHEALTHY, Behaviour, EcsModel
-from tests.support.rules import deployment, service, shifting, table
+from tests.support.rules import at, deploying, deployment, service, shifting, table
 from tests.support.workflow import execute
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -84,30 +85,35 @@ def test_whose_tasks_are_counted() -> None:
     assert own_tasks([mine, before, other], None, "doorman:2") == [mine, before]
 
 
+def started(tasks: int, minutes: float) -> Event:
+    return Event(at(minutes), f"(service doorman-service) has started {tasks} tasks: (task 1) (task 2).")
+
+
+BEFORE = started(9, 0.5)
+
+
 @table(
-    "breaker, counted, running, polls, looks",
+    "service, told, reads",
     {
-        "every other poll": (False, 0, 0, [EVERY, 2 * EVERY], True),
-        "not the polls between": (False, 0, 0, [1, EVERY + 1], False),
-        "every sixth while no task is missing": (False, 0, 2, [SELDOM, 2 * SELDOM], True),
-        "not every other one then": (False, 0, 2, [EVERY, 2 * EVERY], False),
-        "at once when ECS counts three": (False, FAILURES, 0, [1, 2], True),
-        "not for two": (False, FAILURES - 1, 0, [1], False),
-        "never where the circuit breaker counts": (True, 1, 0, [EVERY, 2 * EVERY], False),
-        "where the circuit breaker does not": (True, 0, 0, [EVERY], True),
+        "no reason": (service(deployment(2)), 0, False),
+        "what was started": (service(deployment(2), events=(started(2, 2), started(2, 1), BEFORE)), 2, False),
+        "three in place of others": (service(deployment(2), events=(started(3, 2), started(2, 1), BEFORE)), 0, True),
+        "ECS counts two": (service(deployment(2, failed=FAILURES - 1)), 0, False),
+        "ECS counts three": (service(deployment(2, failed=FAILURES)), 0, True),
+        "ECS has told of three": (service(deployment(2)), FAILURES, True),
+        "the circuit breaker counts them": (
+            service(deployment(2, failed=2), has_circuit_breaker=True),
+            FAILURES,
+            False,
+        ),
+        "the circuit breaker counts none": (service(deployment(2), has_circuit_breaker=True), FAILURES, True),
+        "three, where ECS shifts traffic": (shifting(2, events=(started(5, 2),)), 0, True),
+        "none, where ECS shifts traffic": (shifting(2, events=(started(2, 2),)), 0, False),
     },
 )
-def test_when_to_look(breaker: bool, counted: int, running: int, polls: list[int], looks: bool) -> None:
-    shown = service(deployment(2, running=running, failed=counted), has_circuit_breaker=breaker)
-    assert [may_loop(shown, each, is_counted=counted > 0) for each in polls] == [looks] * len(polls)
-
-
-@pytest.mark.parametrize("is_counted", [False, True])
-@pytest.mark.parametrize("breaker", [False, True])
-def test_when_to_look_where_ecs_shifts_traffic(breaker: bool, is_counted: bool) -> None:
-    shown = shifting(2, has_circuit_breaker=breaker)
-    looks = [may_loop(shown, each, is_counted=is_counted) for each in (EVERY, 1)]
-    assert looks == [not (breaker and is_counted), False]
+def test_when_the_tasks_are_read(service: Service, told: int, reads: bool) -> None:
+    is_counted = service.is_rolling and service.primary.failed_tasks > 0
+    assert may_loop(service, deploying(signals=Signals(failures=told)), is_counted=is_counted) is reads
 
 
 def is_called(model: EcsModel, clock: Clock, behaviour: Behaviour, **settings: Any) -> float:
@@ -132,7 +138,7 @@ def is_called(model: EcsModel, clock: Clock, behaviour: Behaviour, **settings: A
 def test_a_container_that_runs_and_exits_is_found_though_ecs_counts_nothing(
     model: EcsModel, clock: Clock, settings: dict[str, bool]
 ) -> None:
-    assert is_called(model, clock, CRASHES, **settings) < 60
+    assert is_called(model, clock, CRASHES, **settings) < 65
     assert all(each.failed == 0 for each in model.services["production1", "doorman-service"].deployments)
 
 

@@ -13,6 +13,7 @@ from ecs_deploy.core.policy import Target
 from ecs_deploy.core.reconciliation import MOST_RESTARTS
 from ecs_deploy.core.state import Entry, Phase, Result, State
 from ecs_deploy.handlers import dispatcher
+from ecs_deploy.handlers.targets import served
 from tests.support.aws_error import AwsError
 from tests.support.clock import Clock
 from tests.support.ecs_model import CRASHES, REGION, REGISTRY, EcsModel, Service, digest_of
@@ -203,7 +204,7 @@ def seen(queue: Queue, clock: Clock) -> Queue:
 def set_targets(folder: Path, monkeypatch: pytest.MonkeyPatch, *targets: dict[str, Any]) -> None:
     (folder / "targets.json").write_text(json.dumps(targets))
     monkeypatch.setenv("LAMBDA_TASK_ROOT", str(folder))
-    dispatcher._targets.cache_clear()
+    served.cache_clear()
 
 
 def images(model: EcsModel, service: Service) -> list[str]:
@@ -277,9 +278,7 @@ def test_members_of_a_target_that_are_absent_have_their_defaults(
     queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_targets(tmp_path, monkeypatch, {**TARGET, "container": None, "reconcile_minutes": 60})
-    assert dispatcher._targets() == (
-        Target("production1", "doorman-service", "doorman", ("v*",), reconcile_minutes=60),
-    )
+    assert served() == (Target("production1", "doorman-service", "doorman", ("v*",), reconcile_minutes=60),)
 
 
 @table(
@@ -661,6 +660,7 @@ def test_all_that_a_failed_request_has_superseded(seen: Queue, clock: Clock, mod
     app, proxy = rolls_out(seen, clock), waits(seen, clock, "v3", "proxy")
     request = {**WANTED, "revision": broken.rpartition("/")[2]}
     by_hand = seen.walk("by-hand", request)
+    model.statuses[arn_of("by-hand")] = "RUNNING"
     by_hand.go("wait_for_rollout")
     clock.advance(10)
     superseded = [seen.run(name) for name in (app, proxy)]

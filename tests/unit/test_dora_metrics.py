@@ -154,7 +154,7 @@ def test_a_failed_change_counts_though_a_newer_request_takes_over_during_the_ret
     model.images.add(("doorman", "1.2.0"))
     newer = {**REQUEST, "image": f"{REGISTRY}/doorman:1.2.0"}
     start = clock.now()
-    ends = execute_together({"broken": (0, REQUEST), "newer": (25, newer)}, clock)
+    ends = execute_together({"broken": (0, REQUEST), "newer": (70, newer)}, clock)
     assert "update" in [each["next"] for each in ends["broken"].answers], "it had begun to return"
     assert ends["broken"].cause
     assert ends["broken"].cause["rolledBack"] is None
@@ -179,7 +179,7 @@ def test_an_execution_within_its_timeouts_is_not_overdue(
 def test_a_rollout_that_is_followed_longer_than_its_timeout_is_overdue(
     model: EcsModel, service: Service, clock: Clock, printed: Printed
 ) -> None:
-    model.behaviours[IMAGE] = Behaviour(start=530)
+    model.behaviours[IMAGE] = Behaviour(start=565)
     calls = 0
 
     def delay(action: str, _body: dict[str, Any]) -> None:

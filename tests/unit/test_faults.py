@@ -35,6 +35,7 @@ from tests.support.doorman import (
     push,
     state,
 )
+from tests.support.dynamodb_model import ACTIONS
 from tests.support.ecs_model import CRASHES, Behaviour, EcsModel, Service
 from tests.support.workflow import Context as AnyContext
 from tests.support.workflow import End, Task, execute, first_task, following
@@ -43,7 +44,7 @@ DENIED = (
     "User: arn:aws:sts::123456789012:assumed-role/EcsDeploy-Step/step is not authorized to perform: "
     "{action} on resource: * because no identity-based policy allows it"
 )
-PREFIXES = {"DescribeImages": "ecr", "GetItem": "dynamodb", "TransactWriteItems": "dynamodb", "Query": "dynamodb"}
+PREFIXES = {"DescribeImages": "ecr", **dict.fromkeys(ACTIONS, "dynamodb")}
 Context: Any = AnyContext
 CONTEXT: Any = Context()
 TRIED = {"attempt": 0, "enteredAt": "2026-01-31T12:00:00+00:00"}
@@ -52,6 +53,8 @@ THROTTLED = AwsError("ThrottlingException", "Rate exceeded")
 
 @pytest.fixture
 def service(model: EcsModel) -> Service:
+    # Two polls.
+    model.behaviours[NEW_IMAGE] = Behaviour(start=80)
     return add_doorman(model)
 
 
@@ -78,13 +81,14 @@ def denied(action: str) -> AwsError:
 
 # Each call of a deployment without incident: the checks, the turn, the update, and the first poll and the last one.
 CALLS = [
-    *(("GetItem", number) for number in range(1, 6)),
+    *(("GetItem", number) for number in range(1, 9)),
     *(("TransactWriteItems", number) for number in range(1, 5)),
     *(("DescribeServices", number) for number in range(1, 5)),
     ("DescribeTaskDefinition", 1),
     ("DescribeImages", 1),
     ("RegisterTaskDefinition", 1),
     ("UpdateService", 1),
+    ("UpdateItem", 1),
 ]
 FAULTS = {
     "throttled": ("before_call", THROTTLED),
@@ -92,14 +96,15 @@ FAULTS = {
     "answer lost": ("after_call", ConnectionAbortedError()),
 }
 # Where nobody knows whether an invocation still calls, the next try waits until it cannot.
-WHILE_LOCKED = {("TransactWriteItems", 2), ("GetItem", 3), ("TransactWriteItems", 3)}
+WHILE_LOCKED = {("TransactWriteItems", 2), ("GetItem", 4), ("TransactWriteItems", 3)}
 
 
 def test_the_calls_are_those_of_a_deployment_without_incident(model: EcsModel, service: Service, clock: Clock) -> None:
     execute(REQUEST, clock)
     called = model.called()
     assert {(action, called.count(action)) for action in called} == {
-        ("GetItem", 5),
+        ("GetItem", 8),
+        ("UpdateItem", 1),
         ("TransactWriteItems", 4),
         ("DescribeServices", 4),
         ("DescribeTaskDefinition", 1),
@@ -122,14 +127,14 @@ def test_a_single_fault_makes_no_second_revision_or_deployment(
     hold_deployed_once(model, service, end)
     assert fault.done
     assert end.output
-    assert end.output["seconds"] < (150 if (action, number) in WHILE_LOCKED else 30)
+    assert end.output["seconds"] < (250 if (action, number) in WHILE_LOCKED else 130)
 
 
 # And of one that fails and is undone: its verdict, the return, and the end.
 MORE_CALLS = [
-    *(("GetItem", number) for number in range(4, 10)),
+    *(("GetItem", number) for number in range(7, 13)),
     *(("TransactWriteItems", number) for number in range(4, 8)),
-    *(("DescribeServices", number) for number in range(3, 8)),
+    *(("DescribeServices", number) for number in range(3, 6)),
     *(("ListTasks", number) for number in (1, 2)),
     *(("DescribeTasks", number) for number in (1, 2)),
     ("DescribeTaskDefinition", 2),

@@ -1,144 +1,259 @@
 """What a deployment asks of AWS, and how soon it knows: the real handlers over the model, in virtual time."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from ecs_deploy.core import crash_loop
-from ecs_deploy.core.codec import decode
-from ecs_deploy.core.poll_schedule import PollSchedule, Stage
-from ecs_deploy.core.service import Deployment, Service
-from tests.support import dynamodb_model
+from ecs_deploy.aws import waits as table
 from tests.support.aws_error import AwsError
 from tests.support.clock import Clock
-from tests.support.doorman import (
-    NEW_IMAGE,
-    NEWER_IMAGE,
-    NEWER_REQUEST,
-    PROXY_REQUEST,
-    REQUEST,
-    add_doorman,
-    add_theirs,
-    state,
-)
-from tests.support.ecs_model import CRASHES, Behaviour, EcsModel
-from tests.support.ecs_model import Service as ModelService
-from tests.support.workflow import End, execute, execute_together
+from tests.support.doorman import KEY, NEW_IMAGE, PROXY_REQUEST, REQUEST, add_doorman
+from tests.support.dynamodb_model import ACTIONS
+from tests.support.ecs_model import CANNOT_BE_PULLED, CRASHES, HANGS, Behaviour, EcsModel, Service
+from tests.support.waits import ENDED_BY_EVENT, Delivery, Waits
+from tests.support.workflow import Task, execute, execute_together
+from tests.unit.test_hooks import PAUSE
 
-# Besides the polls: the service twice, the revision, the new one, the update.
-MOST_OTHER_CALLS = 5
+NOT_OF_ECS = {*ACTIONS, "SendTaskSuccess", "DescribeImages", "BatchGetImage"}
+LOST = Delivery(lost=1)
+ROLLOUTS = [(20, 20), (20, 35), (40, 100), (150, 300), (60, 600), (580, 600)]
+LONG_ROLLOUTS = [(600, 1_800), (3_000, 3_600)]
 
 
 @pytest.fixture
-def service(model: EcsModel) -> ModelService:
+def service(model: EcsModel) -> Service:
     return add_doorman(model)
 
 
-def deployed(model: EcsModel, clock: Clock, service: ModelService, name: str = "one") -> tuple[int, int, float]:
-    """Deploy; gives the calls to ECS, the polls among them, and how late the end was noticed."""
-    model.calls.clear()
-    end = execute(REQUEST, clock, name=name)
-    assert end.output
-    assert end.output["outcome"] == "DEPLOYED"
-    assert service.primary.completed
-    # Looks at the tasks are a share of the polls: core/crash_loop.py.
-    assert len(model.called("ListTasks")) <= end.output["polls"] / crash_loop.EVERY
-    others = {*dynamodb_model.ACTIONS, "DescribeImages", "ListTasks", "DescribeTasks"}
-    calls = [action for action in model.called() if action not in others]
-    return len(calls), end.output["polls"], (clock.now() - service.primary.completed).total_seconds()
+def calls(model: EcsModel) -> list[str]:
+    """The calls to ECS."""
+    return [action for action in model.called() if action not in NOT_OF_ECS]
 
 
-@pytest.mark.parametrize(
-    ("start", "complete", "most_calls", "most_lag"),
-    [(20, 35, 20, 3), (40, 100, 25, 5)],
-)
-@pytest.mark.parametrize("name", [f"execution {number}" for number in range(20)])
-def test_two_rollouts_that_peers_were_measured_on(
-    model: EcsModel,
-    service: ModelService,
-    clock: Clock,
-    start: int,
-    complete: int,
-    most_calls: int,
-    most_lag: int,
-    name: str,
-) -> None:
+def deploy(
+    model: EcsModel, clock: Clock, service: Service, start: float, complete: float, delivery: Delivery
+) -> tuple[int, float]:
+    """Deploy; gives the calls to ECS, and how late the end was noticed."""
     model.behaviours[NEW_IMAGE], service.drain = Behaviour(start=start), complete - start
-    calls, polls, lag = deployed(model, clock, service, name)
-    assert calls <= most_calls
-    assert calls - polls <= MOST_OTHER_CALLS
-    assert lag <= most_lag
+    end = execute({**REQUEST, "timeout": 7_200}, clock, wait=Waits(model, clock, delivery))
+    assert (end.output or {})["outcome"] == "DEPLOYED"
+    assert service.primary.completed
+    return len(calls(model)), (clock.now() - service.primary.completed).total_seconds()
 
 
-def test_the_second_deployment_knows_how_long_the_first_one_took(
-    model: EcsModel, service: ModelService, clock: Clock
+@pytest.mark.parametrize(("start", "complete"), [*ROLLOUTS, *LONG_ROLLOUTS])
+def test_with_events_a_rollout_takes_few_calls_and_is_known_at_once(
+    model: EcsModel, service: Service, clock: Clock, start: float, complete: float
 ) -> None:
-    model.behaviours[NEW_IMAGE], service.drain = Behaviour(start=150), 150
-    _, first, _ = deployed(model, clock, service, "one")
-    stable = state(clock).stable
-    assert stable
-    start, end = (int(part) for part in stable.took.split("+"))
-    assert start == pytest.approx(150, abs=15)
-    assert end == pytest.approx(150, abs=20)
-    clock.advance(3600)
-    model.behaviours[NEW_IMAGE], service.drain = Behaviour(start=165), 140
-    calls, second, lag = deployed(model, clock, service, "two")
-    assert second <= 15 < first
-    assert lag <= 10
-    assert calls - second <= MOST_OTHER_CALLS
+    asked, lag = deploy(model, clock, service, start, complete, Delivery())
+    assert asked <= (12 if complete <= 600 else 16)
+    assert lag <= 3
 
 
-def schedules(end: End) -> list[PollSchedule]:
-    """What the waits of an execution went by, from its start on."""
-    return [decode(PollSchedule, each["rollout"]["schedule"]) for each in end.answers if "rollout" in each]
-
-
-def is_known(schedule: PollSchedule) -> bool:
-    return schedule.start + schedule.end > 0
-
-
-def test_what_somebody_else_has_brought_in_says_nothing_of_how_long_it_took(
-    model: EcsModel, service: ModelService, clock: Clock
+@pytest.mark.parametrize(("start", "complete"), [*ROLLOUTS, *LONG_ROLLOUTS])
+def test_without_events_it_is_known_a_minute_or_a_tenth_late(
+    model: EcsModel, service: Service, clock: Clock, start: float, complete: float
 ) -> None:
-    deployed(model, clock, service)
-    model.start_deployment(service, add_theirs(model))
-    clock.advance(600)
-    assert schedules(execute(REQUEST, clock, name="two"))[0] == PollSchedule()
+    asked, lag = deploy(model, clock, service, start, complete, LOST)
+    assert asked <= 40
+    assert lag <= max(60, 0.1 * complete)
 
 
-def test_a_failed_rollout_is_not_remembered(model: EcsModel, service: ModelService, clock: Clock) -> None:
-    deployed(model, clock, service)
-    before = state(clock).stable
-    model.behaviours[NEWER_IMAGE] = Behaviour(start=100, life=1, exit_code=1)
-    assert execute(NEWER_REQUEST, clock, name="two").error == "DeploymentFailed"
-    assert state(clock).stable == before
-    assert is_known(schedules(execute(REQUEST, clock, name="three"))[0])
-
-
-def test_the_polls_of_a_return_do_not_wait_for_what_a_rollout_took(
-    model: EcsModel, service: ModelService, clock: Clock
+def test_a_read_that_shows_the_time_before_the_event_is_repeated(
+    model: EcsModel, service: Service, clock: Clock
 ) -> None:
-    deployed(model, clock, service)
-    clock.advance(600)
-    model.behaviours[NEWER_IMAGE] = CRASHES
-    end = execute(NEWER_REQUEST, clock, name="two")
+    model.behaviours[NEW_IMAGE], service.drain = Behaviour(start=100), 60
+    stale: list[dict[str, Any]] = []
+
+    def remember(event: dict[str, Any]) -> None:
+        if "COMPLETED" in str(event["detail"].get("eventName")):
+            stale[:] = [before[-1]] * 2
+        take(event)
+
+    before: list[dict[str, Any]] = []
+    shown = model._shown
+
+    def show(shown_service: Service) -> dict[str, Any]:
+        if stale:
+            return stale.pop()
+        before.append(shown(shown_service))
+        return before[-1]
+
+    waits = Waits(model, clock)
+    take, model.tell, model._shown = model.tell, remember, show  # type: ignore[assignment,method-assign]
+    end = execute(REQUEST, clock, wait=waits)
+    assert (end.output or {})["outcome"] == "DEPLOYED"
+    assert service.primary.completed
+    assert (clock.now() - service.primary.completed).total_seconds() <= 6
+
+
+@pytest.mark.parametrize("behaviour", [CRASHES, CANNOT_BE_PULLED, Behaviour(start=50, life=10, exit_code=1)])
+@pytest.mark.parametrize(("delivery", "most"), [(Delivery(), 10), (Delivery(doubled=1), 10), (LOST, 60)])
+def test_a_crash_loop_is_called_after_its_third_failure(
+    model: EcsModel, service: Service, clock: Clock, behaviour: Behaviour, delivery: Delivery, most: float
+) -> None:
+    model.behaviours[NEW_IMAGE] = behaviour
+    end = execute({**REQUEST, "rollback": False}, clock, wait=Waits(model, clock, delivery))
     assert end.error == "DeploymentFailed"
-    known = [is_known(each) for each in schedules(end)]
-    assert known == sorted(known, reverse=True)
-    assert (known[0], known[-1]) == (True, False)
+    third = sorted(each.stopped for each in service.stopped if each.stopped)[2]
+    assert (clock.now() - third).total_seconds() <= most
+
+
+def test_ecs_rolls_back_and_its_events_say_so(model: EcsModel, clock: Clock) -> None:
+    service = add_doorman(model, breaker=True, breaker_rolls_back=True)
+    model.behaviours[NEW_IMAGE] = CANNOT_BE_PULLED
+    end = execute(REQUEST, clock, wait=Waits(model, clock))
+    assert (end.cause or {})["rolledBack"] is True
+    assert service.primary.completed
+    assert (clock.now() - service.primary.completed).total_seconds() <= 6
+
+
+class At:
+    """Waits, and lets something happen once, so many seconds after the update."""
+
+    def __init__(self, waits: Waits, seconds: float, happens: Any) -> None:
+        self.waits, self.happens = waits, happens
+        self.at = seconds
+        self.began = waits.clock.now()
+        advance = waits.advance
+
+        def advancing(step: float) -> None:
+            advance(step)
+            if self.happens and (waits.clock.now() - self.began).total_seconds() >= self.at:
+                happens, self.happens = self.happens, None
+                happens()
+
+        waits.advance = advancing  # type: ignore[assignment,method-assign]
+
+    def __call__(self, task: Task, clock: Any, execution: str) -> None:
+        self.waits(task, clock, execution)
+
+
+@pytest.mark.parametrize("strategy", ["ROLLING", "BLUE_GREEN"])
+def test_a_hook_is_told_within_seconds_and_polled_hourly_from_then_on(
+    model: EcsModel, clock: Clock, strategy: str
+) -> None:
+    service = add_doorman(model, strategy=strategy)
+    service.hooks = [{**PAUSE, "status": "SUCCEEDED"}]
+    model.behaviours[NEW_IMAGE] = Behaviour(start=90_000)
+    started, paused_at, opened_at = clock.now(), 150.0, 86_400.0
+
+    def open_hook() -> None:
+        service.hooks = [{**PAUSE, "status": "SUCCEEDED"}]
+        model.tell_of_hook(service, "HOOK_SUCCEEDED")
+
+    def begin_hook() -> None:
+        service.hooks = [PAUSE]
+        model.tell_of_hook(service, "HOOK_AWAITING_ACTION")
+
+    told: list[float] = []
+
+    def wait(task: Task, time: Any, execution: str) -> None:
+        if task.event.get("rollout", {}).get("notified") and not told:
+            told.append((clock.now() - started).total_seconds())
+        waits(task, time, execution)
+
+    waits = At(At(Waits(model, clock), paused_at, begin_hook).waits, opened_at, open_hook)
+    end = execute({**REQUEST, "timeout": 7_200}, clock, wait=wait)
+    assert (end.output or {})["outcome"] == "DEPLOYED"
+    assert 0 <= told[0] - paused_at <= 5
+    hours = opened_at / 3_600
+    assert model.called("DescribeServices").count("DescribeServices") <= hours + 40
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    behaviour=st.sampled_from([Behaviour(start=40), Behaviour(start=300), CRASHES, CANNOT_BE_PULLED, HANGS]),
+    breaker=st.booleans(),
+    lost=st.sampled_from([0, 0.5, 0.9, 1]),
+    doubled=st.sampled_from([0, 0.5, 1]),
+    longest_delay=st.sampled_from([1, 30, 400]),
+    seed=st.integers(0, 1_000),
+)
+def test_events_that_are_lost_doubled_late_or_shuffled_change_the_moment_only(
+    model: EcsModel,
+    clock: Clock,
+    behaviour: Behaviour,
+    breaker: bool,
+    lost: float,
+    doubled: float,
+    longest_delay: float,
+    seed: int,
+) -> None:
+    ends = []
+    for delivery in (LOST, Delivery((0, longest_delay), lost, doubled)):
+        for each in (model.services, model.families, model.calls, model.table.items, model.before_update, model.waits):
+            each.clear()
+        service = add_doorman(model, breaker=breaker, breaker_rolls_back=breaker, drain=30)
+        model.behaviours = {NEW_IMAGE: behaviour}
+        end = execute(REQUEST, clock, wait=Waits(model, clock, delivery, seed))
+        ends.append((end.error, (end.output or {}).get("outcome"), (end.cause or {}).get("rolledBack")))
+        assert service.primary.rollout_state == "COMPLETED"
+        clock.advance(3_600)
+    assert ends[0] == ends[1]
+
+
+def test_an_event_between_the_read_of_a_poll_and_its_token_ends_the_wait_at_once(
+    model: EcsModel, service: Service, clock: Clock
+) -> None:
+    """The poll has read what was, and nothing else will tell it that this has changed."""
+    model.behaviours[NEW_IMAGE], service.drain = Behaviour(start=40), 20.5
+    waits = Waits(model, clock, Delivery(delay=(0, 0)))
+    between: list[Any] = []
+
+    def complete(action: str, _body: dict[str, Any]) -> None:
+        polled = action == "DescribeServices" and "UpdateService" in model.called()
+        if polled and service.primary.rollout_state == "IN_PROGRESS" and not between:
+            between.append(clock.now())
+            waits.advance(10)
+
+    model.after_call = complete
+    end = execute(REQUEST, clock, wait=waits)
+    assert (end.output or {})["outcome"] == "DEPLOYED"
+    assert between
+    assert [(how, took.total_seconds()) for how, took in waits.log][-1] == (ENDED_BY_EVENT, 0)
+
+
+def test_an_event_of_another_service_or_of_none_is_passed_over(model: EcsModel, clock: Clock, service: Service) -> None:
+    other = model.add_service("other", service.primary.revision)
+    waits = Waits(model, clock)
+    del model.services["production1", "other"]
+    model._tell_of(other, other.primary, clock.now())
+    model.tell({"detail-type": "ECS Hook State Change", "time": "2026-01-31T12:00:00Z", "detail": {}, "id": "1"})
+    waits.advance(5)
+    assert waits.due == []
+    assert model.table.items == {}
+
+
+def test_a_function_that_cannot_reach_the_table_costs_time_only(
+    model: EcsModel, service: Service, clock: Clock
+) -> None:
+    model.behaviours[NEW_IMAGE] = Behaviour(start=100)
+    waits = Waits(model, clock)
+    refused: list[str] = []
+
+    def refuse(action: str, body: dict[str, Any]) -> None:
+        if action == "UpdateItem" and "heard" in body["UpdateExpression"] and len(refused) < 1:
+            refused.append(action)
+            raise AwsError("ThrottlingException", "Rate exceeded")
+
+    model.before_call = refuse
+    assert (execute(REQUEST, clock, wait=waits).output or {})["outcome"] == "DEPLOYED"
+    assert refused
 
 
 def test_who_waits_for_its_turn_asks_ecs_nothing_and_the_table_ever_more_rarely(
-    model: EcsModel, service: ModelService, clock: Clock
+    model: EcsModel, service: Service, clock: Clock
 ) -> None:
-    model.behaviours[NEW_IMAGE] = Behaviour(start=800)
-    owner, waits_for_it = {**REQUEST, "timeout": 900}, {**PROXY_REQUEST, "timeout": 900}
+    model.behaviours[NEW_IMAGE] = Behaviour(start=6_000)
+    owner, waits_for_it = {**REQUEST, "timeout": 7_000}, {**PROXY_REQUEST, "timeout": 7_000}
     ends = execute_together({"owner": (0, owner), "waits": (10, waits_for_it)}, clock)
     waits = [each["wait"] for each in ends["waits"].answers if each["next"] == "wait_for_turn"]
     assert waits == sorted(waits)
-    assert (waits[0], waits[-1]) == (5, 60)
-    assert len(waits) <= 45
+    assert waits[0] == 56
+    assert waits[-1] > 500
     deployments = [each for each in ends.values() if each.output]
     assert len(deployments) == 2
     # Each has read the service at its start, before its update, and at its polls; the one that waited, once more.
@@ -146,55 +261,22 @@ def test_who_waits_for_its_turn_asks_ecs_nothing_and_the_table_ever_more_rarely(
     assert model.called("DescribeServices").count("DescribeServices") == polls + 2 * 2 + 1
 
 
-def test_polls_that_aws_throttles_come_less_often_and_then_more_often_again(
-    model: EcsModel, service: ModelService, clock: Clock
-) -> None:
-    model.behaviours[NEW_IMAGE] = Behaviour(start=300)
-    throttled = [8, 9, 10]
-
-    def throttle(action: str, _body: dict[str, Any]) -> None:
-        if action == "DescribeServices" and len(model.called(action)) in throttled:
-            raise AwsError("ThrottlingException", "Rate exceeded")
-
-    model.before_call = throttle
-    end = execute(REQUEST, clock)
-    assert end.output
-    waiting = [each for each in end.answers if each["next"] == "wait_for_rollout"]
-    backoffs = [each["rollout"]["schedule"]["backoff"] for each in waiting]
-    assert max(backoffs) == 2
-    assert backoffs.index(2) > 0
-    assert backoffs[-1] == 1
-    waits = [each["wait"] for each in waiting]
-    slow = backoffs.index(2)
-    assert waits[slow] > 1.5 * waits[slow - 1]
+def test_an_end_wakes_who_waits_for_its_turn(model: EcsModel, service: Service, clock: Clock) -> None:
+    model.behaviours[NEW_IMAGE] = Behaviour(start=200)
+    waits = Waits(model, clock)
+    ends = execute_together({"owner": (0, REQUEST), "waits": (10, PROXY_REQUEST)}, clock, waits)
+    assert [(each.output or {})["outcome"] for each in ends.values()] == ["DEPLOYED", "DEPLOYED"]
+    began = model.services["production1", "doorman-service"].primary.created
+    assert 200 <= (began - service.shifts[1].created).total_seconds() <= 215
+    assert table.read(KEY).failures == 0
 
 
-def service_of(*deployments: tuple[str, int, int], strategy: str = "ROLLING") -> Service:
-    """A service with deployments of a status, a desired and a running count."""
-    at = datetime(2026, 1, 31, tzinfo=UTC)
-    described = [
-        Deployment(f"ecs-svc/{index}", status, f"doorman:{index}", desired, 0, running, 0, "IN_PROGRESS", None, at)
-        for index, (status, desired, running) in enumerate(deployments)
-    ]
-    whole = Service.described({"serviceName": "s", "clusterArn": "c/production1", "status": "ACTIVE"})
-    return whole._replace(deployments=tuple(described), strategy=strategy)
-
-
-@pytest.mark.parametrize(
-    ("service", "stage"),
-    [
-        (service_of(("PRIMARY", 2, 0), ("ACTIVE", 0, 2)), Stage.STARTING),
-        (service_of(("PRIMARY", 2, 1), ("ACTIVE", 0, 1)), Stage.STARTING),
-        # Where all old tasks may go first, nothing is left to wait for once the new ones run.
-        (service_of(("PRIMARY", 2, 1), ("ACTIVE", 0, 0)), Stage.ENDING),
-        (service_of(("PRIMARY", 2, 0)), Stage.ENDING),
-        (service_of(("PRIMARY", 2, 2), ("ACTIVE", 0, 1)), Stage.ENDING),
-        (service_of(("PRIMARY", 2, 2), ("ACTIVE", 0, 0)), Stage.ENDING),
-        (service_of(("PRIMARY", 0, 0), ("ACTIVE", 0, 2)), Stage.ENDING),
-        (service_of(("PRIMARY", 2, 2)), Stage.ALONE),
-        (service_of(("PRIMARY", 0, 0)), Stage.ALONE),
-        (service_of(strategy="CANARY"), Stage.ENDING),
-    ],
-)
-def test_the_stage_of_a_rollout_is_read_from_its_counts(service: Service, stage: Stage) -> None:
-    assert service.stage is stage
+def test_a_take_over_wakes_the_execution_displaced(model: EcsModel, service: Service, clock: Clock) -> None:
+    model.behaviours[NEW_IMAGE] = HANGS
+    newer = {**REQUEST, "image": REQUEST["image"].replace("1.1.0", "1.2.0")}
+    started = clock.now()
+    ends = execute_together({"old": (0, REQUEST), "new": (100, newer)}, clock, Waits(model, clock))
+    assert (ends["old"].output or {})["outcome"] == "SUPERSEDED"
+    assert (ends["old"].output or {})["seconds"] <= 105
+    assert (ends["new"].output or {})["outcome"] == "DEPLOYED"
+    assert (clock.now() - started).total_seconds() > 105

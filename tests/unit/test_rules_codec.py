@@ -154,7 +154,7 @@ FULL = state(
     deployed={"app": PUSH},
     owner=owned("a", "app", "proxy", phase=Phase.RETURNING),
     intents=(intent("a", 2), intent("b", 3, noted=4, displaced=9)),
-    stable=stable(1, digests={"app": "sha256:1"}, took="3+4"),
+    stable=stable(1, digests={"app": "sha256:1"}),
     hold=Hold("why", "who", at(1)),
     broken_since=at(2),
 )

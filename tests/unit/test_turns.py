@@ -84,7 +84,7 @@ def test_a_newer_push_takes_over_during_a_return_too_and_the_failure_stays_one(
     model.behaviours |= {NEW_IMAGE: HANGS, OLD_IMAGE: Behaviour(start=100)}
     broken = {**REQUEST, "timeout": 30, **push("older", "11:58:00")}
     newer = {**NEWER_REQUEST, **push("newer", "11:59:00")}
-    ends = execute_together({"broken": (0, broken), "newer": (60, newer)}, clock)
+    ends = execute_together({"broken": (0, broken), "newer": (45, newer)}, clock)
     assert outcome(ends["newer"]) == "DEPLOYED"
     assert ends["broken"].error == "DeploymentTimedOut"
     assert ends["broken"].cause

@@ -99,7 +99,7 @@ class Deployer:
             ExpressionAttributeValues={":pk": {"S": key}},
             ConsistentRead=True,
         )
-        return {item["sk"]["S"]: json.loads(item["value"]["S"]) for item in answer["Items"]}
+        return {item["sk"]["S"]: json.loads(item["value"]["S"]) for item in answer["Items"] if "value" in item}
 
     def state(self, key: str) -> dict[str, Any]:
         """The state of a service; empty where there is none."""
@@ -206,9 +206,9 @@ def throttled(cloud: Cloud, module: str) -> Iterator[None]:
 
 @contextmanager
 def losing_events(cloud: Cloud, rule: str) -> Iterator[None]:
-    """A rule of the stack, `Push` or `Ended`, sends nothing to the dispatcher while the block runs."""
+    """A rule of the stack, `Push`, `Ended` or `WaitsRule`, sends nothing while the block runs."""
     events = cloud.client("events")
-    (name,) = {each["Name"] for each in events.list_rules()["Rules"] if f"-Dispatch{rule}" in each["Name"]}
+    (name,) = {each["Name"] for each in events.list_rules()["Rules"] if re.search(f"-(Dispatch)?{rule}", each["Name"])}
     events.disable_rule(Name=name)
     try:
         yield
@@ -225,7 +225,7 @@ def an_hour_later(deployer: Deployer, key: str) -> Iterator[None]:
     condition = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": {":pk": {"S": key}}}
     for item in dynamodb.query(TableName=table, **condition)["Items"]:
         dynamodb.delete_item(TableName=table, Key={name: item[name] for name in ("pk", "sk")})
-        for name in ("sk", "value"):
+        for name in {"sk", "value"} & item.keys():
             item[name] = {"S": _MOMENT.sub(_an_hour_before, item[name]["S"])}
         dynamodb.put_item(TableName=table, Item=item)
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from local.cloud import Cloud
 
 REGISTER, UPDATE, POLL = "register_task_definition", "update_service", "poll_stability"
-DISPATCH, WRITE = "dispatcher", "write_parameter"
+DISPATCH, WAITS, WRITE = "dispatcher", "end_waits", "write_parameter"
 STEPS = (REGISTER, UPDATE, POLL)
 INDEX = "application/vnd.oci.image.index.v1+json"
-FUNCTIONS = (*STEPS, DISPATCH, WRITE)
+FUNCTIONS = (*STEPS, DISPATCH, WAITS, WRITE)
 
 # What the functions are given for Lambda's own sake; and what the emulator's ECS does not know.
 NOT_SEEN_HERE = {
@@ -175,6 +175,38 @@ class Stage:
             return "DEPLOYED" if self.service.by_tag(answer) == self.service.images()[0] else answer
         return f"{answer['errorType']} {answer['errorMessage']}"
 
+    def tell(self) -> str:
+        """Let the function that ends waits have an event of the service."""
+        detail = {"eventName": "SERVICE_DEPLOYMENT_COMPLETED"}
+        event = {"id": "told", "detail-type": "ECS Deployment State Change", "time": now(), "detail": detail}
+        answer = self.deployer.invoke(WAITS, {**event, "resources": [self.service.describe()["serviceArn"]]})
+        return f"{answer['errorType']} {answer['errorMessage']}" if answer else "DEPLOYED"
+
+    def take_over(self) -> str:
+        """Deploy while an older execution deploys."""
+        older = self.deployer.begin(request_for(self.service, image=f"{self.service.repository}:slow"))
+        eventually(lambda: "WaitForRollout" in self.deployer.entered(older))
+        return self.deploy()
+
+    def deploy_unheard(self) -> str:
+        """Deploy while no event of ECS arrives."""
+        with losing_events(self.cloud, "WaitsRule"):
+            return self.deploy()
+
+    def give_up(self) -> str:
+        """Deploy by a function that may not update the service."""
+        with self.without(UPDATE, "ecs:UpdateService"):
+            return self.deploy()
+
+    def leave_token(self) -> None:
+        """Let somebody have waited whose wait is over."""
+        self.cloud.client("dynamodb").update_item(
+            TableName=self.cloud.outputs["TableName"],
+            Key={"pk": {"S": self.service.key}, "sk": {"S": "WAIT"}},
+            UpdateExpression="SET someone = :token",
+            ExpressionAttributeValues={":token": {"S": "a token"}},
+        )
+
     def _lost_push(self) -> dict[str, Any]:
         """Push an image whose event does not come; gives the event."""
         self.pushes += 1
@@ -255,6 +287,8 @@ ENDS = [
     (DISPATCH, "ecs:DescribeTaskDefinition", "", Stage.miss),
     (DISPATCH, "ecr:DescribeImages", "", Stage.miss),
     (DISPATCH, "sqs:SendMessage", "", Stage.bury),
+    (WAITS, "dynamodb:UpdateItem", "", Stage.tell),
+    (WAITS, "states:SendTaskSuccess", "", Stage.tell),
     (WRITE, "ecs:DescribeServices", "", Stage.write),
     (WRITE, "ecs:DescribeTaskDefinition", "", Stage.write),
     (WRITE, "ssm:PutParameter", "", Stage.write),
@@ -274,6 +308,14 @@ UNKNOWN = [
     (REGISTER, "ecs:ListTasks", "", Stage.deploy_over_theirs),
     (REGISTER, "ecs:DescribeTasks", "", Stage.deploy_over_theirs),
 ]
+# Without these the change of the owner stands, and who waits is woken by time; the log says so.
+WAKES = [
+    (REGISTER, Stage.take_over, "DEPLOYED"),
+    (UPDATE, Stage.give_up, "AccessDenied"),
+    (POLL, Stage.deploy_unheard, "DEPLOYED"),
+    (DISPATCH, Stage.free, "FREE"),
+]
+TO_WAKE = ("dynamodb:UpdateItem", "states:SendTaskSuccess")
 # Without it the function gets no message.
 NOTHING_ARRIVES = [
     (DISPATCH, "sqs:ReceiveMessage", ""),
@@ -332,6 +374,7 @@ def stage(prepared: Stage) -> Iterator[Stage]:
 def test_without_it_the_end_says_so(
     stage: Stage, function: str, action: str, condition: str, act: Callable[[Stage], str]
 ) -> None:
+    stage.leave_token()
     with stage.without(function, action, condition):
         end = act(stage)
     assert f"may not call {action}" in end
@@ -365,6 +408,20 @@ def test_without_it_the_deployment_goes_on(
     assert f"may not call {action}" in end
 
 
+@pytest.mark.parametrize("action", TO_WAKE)
+@pytest.mark.parametrize(("function", "act", "expected"), WAKES, ids=lambda value: getattr(value, "__name__", value))
+def test_without_it_nobody_is_woken(
+    stage: Stage, function: str, act: Callable[[Stage], str], expected: str, action: str
+) -> None:
+    before = len(stage.deployer.log(function))
+    with stage.without(function, action):
+        stage.leave_token()
+        assert expected in act(stage)
+    log = stage.deployer.log(function)[before:]
+    assert "Who waits could not be woken" in log
+    assert f"may not call {action}" in log
+
+
 @pytest.mark.parametrize(("function", "action", "condition"), NOTHING_ARRIVES)
 def test_without_it_nothing_arrives(stage: Stage, function: str, action: str, condition: str) -> None:
     with stage.without(function, action, condition):
@@ -381,6 +438,7 @@ def test_with_all_of_them_it_works(stage: Stage, act: Callable[[Stage], str]) ->
 
 def test_every_permission_of_every_function_is_among_them(stage: Stage) -> None:
     tried = {case[:3] for case in [*ENDS, *GOES_ON, *UNKNOWN, *NOTHING_ARRIVES]}
+    tried |= {(function, action, "") for function, *_ in WAKES for action in TO_WAKE}
     given = {
         (function, action, key)
         for function in FUNCTIONS

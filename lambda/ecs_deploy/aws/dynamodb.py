@@ -7,11 +7,11 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWrite
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 from botocore.exceptions import ClientError
@@ -29,20 +29,11 @@ T = TypeVar("T")
 
 _STATE = "STATE"
 _HISTORY = "HISTORY#"
-_MOST_TRIES = 10
 _CONFLICTS = frozenset({"ConditionalCheckFailed", "TransactionConflict"})
 
 
 class Conflict(Exception):
     """Somebody else has written the state since it was read."""
-
-
-class Change(NamedTuple):
-    """What a rule makes of a state: the new one and an entry to write, and its ruling."""
-
-    ruling: Any
-    state: State | None = None
-    entry: Entry | None = None
 
 
 def read_state(key: str, now: datetime) -> State:
@@ -62,9 +53,9 @@ def read_entry(key: str, candidate: Candidate) -> Entry | None:
 
 def read_history(key: str, most: int = 100) -> tuple[Entry, ...]:
     """Read the executions of a service that started last, the newest first. Raises `DeployError`, `AwsUnavailable`."""
-    with _translating():
+    with translating_table():
         answer = connect().query(
-            TableName=_table(),
+            TableName=table(),
             KeyConditionExpression="pk = :pk AND begins_with(sk, :history)",
             ExpressionAttributeValues={":pk": {"S": key}, ":history": {"S": _HISTORY}},
             ConsistentRead=True,
@@ -88,10 +79,10 @@ def write(key: str, *, before: State, state: State | None = None, entry: Entry |
             else {"ConditionExpression": "attribute_not_exists(pk)"}
         )
         item = {**_item(key, _STATE, new), "rev": {"N": str(new.rev)}}
-        puts.append({"TableName": _table(), "Item": item, **condition})
+        puts.append({"TableName": table(), "Item": item, **condition})
     if entry is not None:
-        puts.append({"TableName": _table(), "Item": _item(key, _place(entry.candidate), entry)})
-    with _translating():
+        puts.append({"TableName": table(), "Item": _item(key, _place(entry.candidate), entry)})
+    with translating_table():
         try:
             connect().transact_write_items(TransactItems=[{"Put": put} for put in puts])  # type: ignore[typeddict-item]
         except ClientError as error:
@@ -103,24 +94,15 @@ def write(key: str, *, before: State, state: State | None = None, entry: Entry |
             raise
 
 
-def change(key: str, now: datetime, rule: Callable[[State], Change]) -> Any:
-    """Read the state, write what the rule makes of it, answer its ruling. Raises `DeployError`, `AwsUnavailable`."""
-    for _ in range(_MOST_TRIES):
-        before = read_state(key, now)
-        made = rule(before)
-        try:
-            if made.state is not None or made.entry is not None:
-                write(key, before=before, state=made.state, entry=made.entry)
-        except Conflict:
-            continue
-        return made.ruling
-    raise AwsUnavailable(f"the state of {key} is written by others all the time")
-
-
 def _get(key: str, place: str) -> Mapping[str, Any] | None:
-    with _translating():
-        answer = connect().get_item(TableName=_table(), Key={"pk": {"S": key}, "sk": {"S": place}}, ConsistentRead=True)
+    with translating_table():
+        answer = connect().get_item(TableName=table(), Key=place_of(key, place), ConsistentRead=True)
     return answer.get("Item")
+
+
+def place_of(key: str, place: str) -> dict[str, Any]:
+    """The keys of an item of a service."""
+    return {"pk": {"S": key}, "sk": {"S": place}}
 
 
 def _place(candidate: Candidate) -> str:
@@ -128,7 +110,7 @@ def _place(candidate: Candidate) -> str:
 
 
 def _item(key: str, place: str, value: State | Entry) -> dict[str, Any]:
-    return {"pk": {"S": key}, "sk": {"S": place}, "value": {"S": json.dumps(encode(value))}}
+    return {**place_of(key, place), "value": {"S": json.dumps(encode(value))}}
 
 
 def _read(kind: type[T], item: Mapping[str, Any]) -> T:
@@ -137,13 +119,13 @@ def _read(kind: type[T], item: Mapping[str, Any]) -> T:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DeployError(
             Error.STATE_UNREADABLE,
-            f"The item {item['pk']['S']}, {item['sk']['S']} of the table {_table()} is not the deployer's: {error!r}. "
+            f"The item {item['pk']['S']}, {item['sk']['S']} of the table {table()} is not the deployer's: {error!r}. "
             "docs/operating.md says what to do.",
         ) from error
 
 
 @contextmanager
-def _translating() -> Iterator[None]:
+def translating_table() -> Iterator[None]:
     """Errors of the table by name: what is wrong with it is not wrong with the request."""
     try:
         with translating():
@@ -152,12 +134,13 @@ def _translating() -> Iterator[None]:
         if problem.error is Error.DEPLOYMENT_FAILED:
             raise DeployError(
                 Error.STATE_UNREADABLE,
-                f"The table {_table()} cannot be used: {problem.__cause__}. docs/operating.md says what to do.",
+                f"The table {table()} cannot be used: {problem.__cause__}. docs/operating.md says what to do.",
             ) from problem
         raise
 
 
-def _table() -> str:
+def table() -> str:
+    """The name of the table."""
     return os.environ["TABLE"]
 
 

@@ -45,6 +45,20 @@ def status_of(execution: str) -> str | None:
             raise
 
 
+def end_wait(token: str) -> None:
+    """End the wait that a token is of; one that is over, or was ended before, stays as it is.
+
+    Raises `DeployError`, `AwsUnavailable`.
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html
+    """
+    with translating():
+        try:
+            connect().send_task_success(taskToken=token, output="{}")
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in {"InvalidToken", "TaskDoesNotExist", "TaskTimedOut"}:
+                raise
+
+
 @cache
 def connect() -> "SFNClient":
     """The client for Step Functions."""

@@ -7,27 +7,22 @@ https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html an
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from ecs_deploy.core.plan import Rollout
 from ecs_deploy.core.service import Deployment, Service, Task
-
-# A single failed task can be chance; ECS's own circuit breaker starts counting at three too:
-# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
-FAILURES = 3
-EVERY, SELDOM = 2, 6
+from ecs_deploy.core.signals import FAILURES
 
 
-def may_loop(service: Service, polls: int, *, is_counted: bool) -> bool:
+def may_loop(service: Service, rollout: Rollout, *, is_counted: bool) -> bool:
     """Whether to read the tasks: not where ECS's circuit breaker counts their failures itself, as `is_counted` says.
 
-    Many that ECS counts are reason enough. Without them, every other poll is, since it takes calls of its own; and
-    every sixth while no task is missing.
+    It takes calls of its own, so there has to be a reason: many failures that ECS counts or has sent events of, or many
+    tasks that were started in place of others.
     """
     if service.has_circuit_breaker and is_counted:
         return False
-    if not service.is_rolling:
-        return polls % EVERY == 0
-    primary = service.primary
-    is_missing = primary.running < primary.desired
-    return primary.failed_tasks >= FAILURES or polls % (EVERY if is_missing else SELDOM) == 0
+    counted = service.primary.failed_tasks if service.is_rolling else 0
+    replaced = service.started_since(rollout.since) - service.desired
+    return max(counted, rollout.signals.failures, replaced) >= FAILURES
 
 
 def own_tasks(tasks: Iterable[Task], deployment: Deployment | None, revision: str) -> list[Task]:

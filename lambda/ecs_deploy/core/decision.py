@@ -9,8 +9,7 @@ from ecs_deploy.core.codec import decode, encode
 from ecs_deploy.core.errors import DeployError, Error
 from ecs_deploy.core.formats import short
 from ecs_deploy.core.plan import Failure, Plan, Rollout
-from ecs_deploy.core.poll_schedule import jitter
-from ecs_deploy.core.service import Service
+from ecs_deploy.core.poll_schedule import AFTER_SIGNAL, next_pause, next_wait
 from ecs_deploy.core.service_deployment import Hook
 from ecs_deploy.core.state import Candidate, Phase
 
@@ -34,10 +33,15 @@ class Turn(NamedTuple):
 
 
 class WaitForTurn(NamedTuple):
-    """Ask again after some seconds whether it is this execution's turn."""
+    """Ask again after some seconds, or at a signal, whether it is this execution's turn at the service `key`.
+
+    So many `signals` had been counted before it was read whose turn it is.
+    """
 
     turn: Turn
     seconds: int
+    key: str
+    signals: int
 
 
 class Register(NamedTuple):
@@ -56,7 +60,7 @@ class Update(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Poll again after some seconds."""
+    """Poll again after some seconds, or at a signal."""
 
     plan: Plan
     rollout: Rollout
@@ -93,16 +97,18 @@ End = Succeed | Fail
 def as_answer(decision: Decision) -> dict[str, Any]:
     """The decision as the workflow reads it."""
     match decision:
-        case WaitForTurn(turn, seconds):
-            return {"next": "wait_for_turn", "wait": seconds, "turn": encode(turn)}
+        case WaitForTurn(turn, seconds, key, signals):
+            return {"next": "wait_for_turn", **_wait(seconds, key, signals), "turn": encode(turn)}
         case Register(plan, rollout):
             return {"next": "register", **_deployment(plan, rollout)}
         case Update(plan, rollout, announced):
             return {"next": "update" if announced else "announce", **_deployment(plan, rollout)}
         case Wait(plan, rollout, seconds):
-            return {"next": "wait_for_rollout", "wait": seconds, **_deployment(plan, rollout)}
+            waits = _wait(seconds, plan.key, rollout.signals.number)
+            return {"next": "wait_for_rollout", **waits, **_deployment(plan, rollout)}
         case Pause(plan, rollout, seconds, _):
-            return {"next": "notify_pause", "wait": seconds, **_deployment(plan, rollout)}
+            waits = _wait(seconds, plan.key, rollout.signals.number)
+            return {"next": "notify_pause", **waits, **_deployment(plan, rollout)}
         case Succeed(outcome, reasons):
             return {"next": "succeed", "outcome": dict(outcome), "reasons": list(reasons)}
         case Fail(error, cause):
@@ -121,27 +127,35 @@ def decision_from(answer: Mapping[str, Any]) -> Register | End:
             return Register(decode(Plan, answer["plan"]), decode(Rollout, answer["rollout"]))
 
 
+def _wait(seconds: int, key: str, signals: int) -> dict[str, Any]:
+    """What a wait goes by: its token is stored for the service `key`, if no signal has come since these."""
+    return {"wait": seconds, "key": key, "signals": str(signals)}
+
+
 def _deployment(plan: Plan, rollout: Rollout) -> dict[str, Any]:
     return {"plan": encode(plan), "rollout": encode(rollout)}
 
 
-def wait(plan: Plan, rollout: Rollout, service: Service, now: datetime) -> Wait:
-    """Poll again when the end is likely, and never later than the deadline."""
-    seconds, schedule = rollout.schedule.next_wait(
-        service.stage,
+def wait(plan: Plan, rollout: Rollout, now: datetime, *, looks: int | None = None) -> Wait:
+    """Poll again when an event says so, and otherwise by the schedule; `looks` if it is to begin as after a signal."""
+    rollout = rollout._replace(looks=rollout.looks if looks is None else looks)
+    seconds = next_wait(
         rollout.elapsed(now),
         left=(rollout.deadline(plan.timeout) - now).total_seconds(),
-        polls=rollout.polls,
-        jitter=jitter(plan.execution, rollout.polls),
+        looks=rollout.looks,
+        hears=rollout.hears,
     )
-    return Wait(plan, rollout._replace(schedule=schedule), seconds)
+    return Wait(plan, rollout, seconds)
 
 
 def pause(plan: Plan, rollout: Rollout, hook: Hook | None, now: datetime) -> Wait | Pause:
-    """Poll again while a hook decides, ever more seldom: a pause may last for days. People are notified once."""
+    """Poll again while a hook decides, seldom: a pause may last for days. People are notified once."""
+    is_new = hook is not None and hook.asks_somebody and hook.id not in rollout.notified
+    # What the signal was of is shown.
+    rollout = rollout._replace(looks=len(AFTER_SIGNAL) if is_new else rollout.looks)
     paused = (now - (rollout.paused_since or now)).total_seconds()
-    seconds = int(max(_SHORTEST_PAUSE, min(_PAUSE_SHARE * paused, _LONGEST_PAUSE)))
-    if hook is None or not hook.asks_somebody or hook.id in rollout.notified:
+    seconds = next_pause(paused, looks=rollout.looks, hears=rollout.hears)
+    if hook is None or not is_new:
         return Wait(plan, rollout, seconds)
     return Pause(plan, rollout._replace(notified=(*rollout.notified, hook.id)), seconds, hook)
 
@@ -226,4 +240,3 @@ def seconds_between(then: datetime, now: datetime) -> float:
 
 
 _MOST_IMAGE = 1_024
-_SHORTEST_PAUSE, _LONGEST_PAUSE, _PAUSE_SHARE = 5, 3_600, 0.1

@@ -39,7 +39,7 @@ def after_poll(
     if verdict.finding is Finding.PAUSED:
         return Step(pause(plan, rollout, verdict.hook, now))
     if service and verdict.finding in UNDECIDED:
-        return Step(wait(plan, rollout, service, now))
+        return Step(wait(plan, rollout, now))
     if verdict.finding is Finding.OVERTAKEN and rollout.may_repeat:
         return Step(Update(plan, rollout.repeated()))
     match rollout.phase:
@@ -76,12 +76,11 @@ def _after_deployment(
     now: datetime, proof: Proof,
 ) -> Step:  # fmt: skip
     if verdict.finding is Finding.STABLE and not proof.differences:
-        took = rollout.schedule.memory(rollout.elapsed(now))
         after = transitions.deployed(
             state,
             plan.candidate,
             plan.containers,
-            Stable(plan.revision, now, proof.digests, took, plan.parts, plan.written),
+            Stable(plan.revision, now, proof.digests, plan.parts, plan.written),
         )
         return Step(_succeeded(plan, rollout, service, now, proof), after, Result.DEPLOYED)
     if verdict.finding in {Finding.DISPLACED, Finding.OVERTAKEN}:

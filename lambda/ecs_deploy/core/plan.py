@@ -8,11 +8,14 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Self
 
 from ecs_deploy.core.errors import Error
-from ecs_deploy.core.poll_schedule import PollSchedule
+from ecs_deploy.core.poll_schedule import AFTER_SIGNAL
+from ecs_deploy.core.signals import Signals
 from ecs_deploy.core.state import Base, Candidate, Phase, Stable
 
 # Each time a call of an older execution was applied late, or somebody changed the service in the very moment.
 MOST_REPEATS = 2
+# The clock of EventBridge is another one than the function's, and its events have whole seconds.
+_CLOCKS_DIFFER = timedelta(seconds=5)
 
 
 class Explanation(NamedTuple):
@@ -81,7 +84,8 @@ class Rollout(NamedTuple):
     `updated_at` is when, `changed_at` when ECS last had something new to show. On top of the timeout come, in seconds,
     what ECS waits by the service's own configuration, hooks included, `extra`, and what was `lost` while AWS could not
     be asked. `reason` is what ECS last said against it; `notified` are the hooks that people were notified of.
-    `stops` is the service deployment that ECS is to roll back, where that is how to return.
+    `stops` is the service deployment that ECS is to roll back, where that is how to return. `signals` are
+    those that were read before the last poll, and `looks` how many polls came since the last of them.
     """
 
     phase: Phase
@@ -94,7 +98,8 @@ class Rollout(NamedTuple):
     repeats: int = 0
     reason: str | None = None
     failure: Failure | None = None
-    schedule: PollSchedule = PollSchedule()
+    signals: Signals = Signals()
+    looks: int = len(AFTER_SIGNAL)
     polled_at: datetime | None = None
     changed_at: datetime | None = None
     paused_since: datetime | None = None
@@ -104,17 +109,32 @@ class Rollout(NamedTuple):
 
     def updated(self, deployment: str, own_time: timedelta, at: datetime) -> Self:
         """After UpdateService has answered. Where ECS shifts traffic, a later poll finds the deployment."""
-        extra = own_time.total_seconds()
         return self._replace(
-            deployment=deployment, service_deployment="", extra=extra, updated_at=at, polled_at=at, changed_at=at
+            deployment=deployment,
+            service_deployment="",
+            extra=own_time.total_seconds(),
+            updated_at=at,
+            polled_at=at,
+            changed_at=at,
+            looks=len(AFTER_SIGNAL),
         )
+
+    def heard(self, signals: Signals) -> Self:
+        """With the signals that were read before a poll."""
+        looks = self.looks + 1 if signals.number == self.signals.number else 0
+        return self._replace(signals=signals, looks=looks)
+
+    @property
+    def hears(self) -> bool:
+        """Whether events of the service have arrived since it was updated."""
+        heard_at = self.signals.heard_at
+        return heard_at is not None and heard_at > self.since - _CLOCKS_DIFFER
 
     def polled(self, now: datetime, entered_at: datetime, *, retried: bool) -> Self:
         """At a poll. If AWS could not be asked since `entered_at`, that time is not the rollout's, nor is a pause."""
         paused = _seconds(self.polled_at or now, now) if self.paused_since else 0
         lost = _seconds(entered_at, now) if retried and not paused else 0
-        schedule = self.schedule.throttled(was=retried)
-        return self._replace(polls=self.polls + 1, extra=self.extra + paused, lost=self.lost + lost, schedule=schedule)
+        return self._replace(polls=self.polls + 1, extra=self.extra + paused, lost=self.lost + lost)
 
     def observed(self, now: datetime, *, is_paused: bool) -> Self:
         """After a poll. What was paused may not be shown anew yet; the time since the poll before is not its own."""
@@ -158,7 +178,7 @@ class Rollout(NamedTuple):
             target,
             failure=failure,
             polls=self.polls,
-            schedule=self.schedule.anew(known=False),
+            signals=self.signals,
             stops=stops,
         )
 

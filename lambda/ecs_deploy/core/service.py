@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Self
 
 from ecs_deploy.core.errors import DeployError, Error
-from ecs_deploy.core.poll_schedule import Stage
 
 ROLLING = "ROLLING"
 
@@ -139,6 +138,10 @@ _BY_OTHERS = (*_LOST_CAPACITY, "Task stopped by ", "Scaling activity initiated b
 _HEALTH_CHECKS = re.compile(r"Task failed (?:\S+ ){0,3}health check")
 
 
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages.html
+_STARTED = re.compile(r"has started (\d+) tasks")
+
+
 class Service(NamedTuple):
     """A service as DescribeServices and UpdateService answer it.
 
@@ -205,16 +208,6 @@ class Service(NamedTuple):
         return next(each for each in self.deployments if each.status == "PRIMARY")
 
     @property
-    def stage(self) -> Stage:
-        """How far the rollout is that is under way; where ECS shifts traffic, the tasks do not tell."""
-        if not self.is_rolling or not self.deployments:
-            return Stage.ENDING
-        others = [each for each in self.deployments if each.status != "PRIMARY"]
-        if self.primary.running < self.primary.desired:
-            return Stage.STARTING if any(each.running for each in others) else Stage.ENDING
-        return Stage.ENDING if others else Stage.ALONE
-
-    @property
     def displaced(self) -> str | None:
         """The revision that was current until the one that is took its place, while any of its deployment is left."""
         active = [(each.created_at, each.revision) for each in self.deployments if each.status == "ACTIVE"]
@@ -226,6 +219,11 @@ class Service(NamedTuple):
     def last_completed(self) -> str | None:
         """The newest revision that ECS shows in a steady state; None where it shows none."""
         return next((each.revision for each in self.deployments if self.is_complete(each)), None)
+
+    def started_since(self, moment: datetime) -> int:
+        """How many tasks were started since a moment, as far as the latest events go back."""
+        counts = [_STARTED.search(each.message) for each in self.events if each.at >= moment]
+        return sum(int(each[1]) for each in counts if each)
 
     def is_complete(self, deployment: Deployment) -> bool:
         """Whether ECS calls it complete; where it tells no rollout state, whether it alone is left and all of it runs.

@@ -88,14 +88,12 @@ class Stable(NamedTuple):
     """What was stable last: where a failed deployment returns to, and since when.
 
     `digests` are those that its containers ran with, as far as they are known, and `parts` those that are listed in one
-    that is an index. `written` are its images as they were written, where a return has pinned them. `took` is how long
-    its rollout took, for `PollSchedule.remembered`.
+    that is an index. `written` are its images as they were written, where a return has pinned them.
     """
 
     revision: str
     at: datetime
     digests: Mapping[str, str] = {}
-    took: str = ""
     parts: Mapping[str, tuple[str, ...] | None] = {}
     written: Mapping[str, str] = {}
 

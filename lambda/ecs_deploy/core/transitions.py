@@ -86,6 +86,12 @@ def after_turn(
     assert_never(ruling)
 
 
+def changes_hands(before: State, after: State) -> bool:
+    """Whether another execution than before is the owner, or none is any more: others wait for that."""
+    owner = after.owner.execution if after.owner else None
+    return before.owner is not None and before.owner.execution != owner
+
+
 def _accepted(state: State, candidate: Candidate, containers: tuple[str, ...]) -> State:
     return state._replace(newest={**state.newest, **dict.fromkeys(containers, candidate)})
 

@@ -11,18 +11,14 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 import json
 import os
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ecs_deploy.aws import ecr, sqs
 from ecs_deploy.core import policy
-from ecs_deploy.core.codec import decode
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import AwsUnavailable
-from ecs_deploy.core.policy import Target
-from ecs_deploy.handlers import executions, runtime
+from ecs_deploy.handlers import executions, runtime, targets
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -63,9 +59,9 @@ def _handled(record: Mapping[str, Any], environment: Environment) -> bool:
 
 def _handle(message: Mapping[str, Any], environment: Environment) -> None:
     if "reconcile" in message:
-        _reconcile().services(message["reconcile"], _targets(), environment)
+        _reconcile().services(message["reconcile"], targets.served(), environment)
     elif message["source"] == "aws.ecr":
-        starts = policy.starts_for_push(message, _targets(), environment)
+        starts = policy.starts_for_push(message, targets.served(), environment)
         detail = message["detail"]
         if starts and not ecr.is_image(detail["repository-name"], detail["image-digest"]):
             runtime.logger.info("What was pushed is no image", detail=detail)
@@ -81,10 +77,3 @@ def _reconcile() -> ModuleType:
     from ecs_deploy.handlers import reconcile  # noqa: PLC0415
 
     return reconcile
-
-
-@cache
-def _targets() -> tuple[Target, ...]:
-    """The targets, which are data in the function's own asset."""
-    file = Path(os.environ["LAMBDA_TASK_ROOT"]) / "targets.json"
-    return tuple(decode(Target, each) for each in json.loads(file.read_text()))

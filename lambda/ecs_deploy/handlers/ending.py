@@ -5,7 +5,7 @@ from ecs_deploy.core import follow
 from ecs_deploy.core.decision import Decision, Register, decision_from
 from ecs_deploy.core.plan import Plan, Rollout
 from ecs_deploy.core.state import Phase, Result, State
-from ecs_deploy.handlers import runtime, step
+from ecs_deploy.handlers import runtime, step, table
 
 
 def lost_ownership(plan: Plan, rollout: Rollout, state: State) -> Decision | None:
@@ -21,7 +21,7 @@ def lost_ownership(plan: Plan, rollout: Rollout, state: State) -> Decision | Non
         return answered
     end = follow.superseded(plan, rollout, state, runtime.now())
     result = Result.FAILED if rollout.failure else Result.SUPERSEDED
-    dynamodb.write(plan.key, before=state, entry=step.entry_of(plan, result, end))
+    table.write(plan.key, before=state, entry=step.entry_of(plan, result, end))
     return end
 
 
@@ -37,5 +37,5 @@ def write(plan: Plan, state: State, made: follow.Step) -> Decision:
             )
         elif after and before and after.revision != before.revision:
             entry = entry._replace(copies={after.revision: before.revision})
-        dynamodb.write(plan.key, before=state, state=made.state, entry=entry)
+        table.write(plan.key, before=state, state=made.state, entry=entry)
     return made.decision

@@ -3,14 +3,13 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ecs_deploy.aws import dynamodb, ecs
+from ecs_deploy.aws import dynamodb, ecs, waits
 from ecs_deploy.core import crash_loop, digests, follow, verdict
 from ecs_deploy.core.base import is_since, late_revisions, own_revisions
-from ecs_deploy.core.decision import Decision, Register, Wait
+from ecs_deploy.core.decision import Decision, Register, wait
 from ecs_deploy.core.digests import Proof
 from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
 from ecs_deploy.core.plan import Explanation, Plan, Rollout
-from ecs_deploy.core.poll_schedule import SHORTEST
 from ecs_deploy.core.service import Service
 from ecs_deploy.core.service_deployment import ServiceDeployment
 from ecs_deploy.core.state import Phase, State
@@ -27,7 +26,9 @@ _MOST_TRIES = 5
 def handler(plan: Plan, rollout: Rollout, event: step.Event, _context: "LambdaContext") -> Decision:
     """Answer what follows from the state of the rollout."""
     entered_at = datetime.fromisoformat(event["enteredAt"])
-    before = rollout.polled(runtime.now(), entered_at, retried=event["attempt"] > 0)
+    # First of all: what comes after it ends the next wait at once.
+    heard = rollout.heard(waits.read(plan.key))
+    before = heard.polled(runtime.now(), entered_at, retried=event["attempt"] > 0)
     for _ in range(_MOST_TRIES):
         state = dynamodb.read_state(plan.key, runtime.now())
         if ended := ending.lost_ownership(plan, before, state):
@@ -107,7 +108,7 @@ def _read_shift(rollout: Rollout, service: Service) -> tuple[Rollout, ServiceDep
 
 def _crash_loop(service: Service, rollout: Rollout, now: datetime, *, is_counted: bool) -> str | None:
     """Why the tasks will never run; where they cannot be read, what ECS counts is all that is known."""
-    if not crash_loop.may_loop(service, rollout.polls, is_counted=is_counted):
+    if not crash_loop.may_loop(service, rollout, is_counted=is_counted):
         return None
     mine = service.primary if service.is_rolling else None
     counted = mine.failed_tasks if mine else 0
@@ -156,7 +157,8 @@ def _roll_back(decision: Decision, state: State) -> Decision:
     except DeployError as error:
         runtime.logger.warning("ECS does not roll back", reason=error.message)
         return decision
-    return Wait(plan, rollout.stopped(runtime.now()), SHORTEST)
+    now = runtime.now()
+    return wait(plan, rollout.stopped(now), now)
 
 
 def _explain(plan: Plan, rollout: Rollout, judged: Verdict, service: Service | None) -> Explanation:

@@ -14,7 +14,7 @@ from ecs_deploy.core.image import ImageReference
 from ecs_deploy.core.policy import Target
 from ecs_deploy.core.state import Entry, Phase, Result, State
 from ecs_deploy.core.task_definition import edit
-from ecs_deploy.handlers import executions, runtime
+from ecs_deploy.handlers import executions, runtime, table
 
 # An event may take this long, and its execution until it is in the history, before its push counts as missed.
 _GRACE = timedelta(minutes=15)
@@ -82,15 +82,15 @@ def _restart(key: str, statuses: Mapping[str, str]) -> bool:
         executions.start(start)
     for before, after in zip(history, buried, strict=True):
         if before != after:
-            dynamodb.write(key, before=state, entry=after._replace(ended_at=now))
+            table.write(key, before=state, entry=after._replace(ended_at=now))
 
-    def clear(current: State) -> dynamodb.Change:
+    def clear(current: State) -> table.Change:
         after = transitions.given_up(current, given_up, now)
         if current.owner and current.owner == state.owner:
             after = transitions.ended(after, current.owner.execution)
-        return dynamodb.Change(None, after if after != current else None)
+        return table.Change(None, after if after != current else None)
 
-    dynamodb.change(key, now, clear)
+    table.change(key, now, clear)
     return bool(starts)
 
 
@@ -112,7 +112,7 @@ def _find_missed(key: str, targets: Sequence[Target], environment: Environment) 
     state = dynamodb.read_state(key, now)
     if state.rev == 0:
         # What was pushed before is not rolled forward: it may have been rolled back on purpose.
-        dynamodb.change(key, now, lambda state: dynamodb.Change(None, state if state.rev == 0 else None))
+        table.change(key, now, lambda state: table.Change(None, state if state.rev == 0 else None))
         return
     cluster, _, name = key.partition("/")
     service = ecs.describe_service(cluster, name)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ecs_deploy.aws import dynamodb, ecs
+from ecs_deploy.aws import dynamodb, ecs, waits
 from ecs_deploy.core import request, transitions
 from ecs_deploy.core.base import base_of, observed_stable
 from ecs_deploy.core.codec import decode
@@ -17,7 +17,7 @@ from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
 from ecs_deploy.core.formats import family, short, tag_value
 from ecs_deploy.core.history import ran_with, revision_before
 from ecs_deploy.core.plan import Plan, Rollout
-from ecs_deploy.core.poll_schedule import PollSchedule
+from ecs_deploy.core.poll_schedule import AFTER_SIGNAL, next_pause
 from ecs_deploy.core.request import NewImage, OldRevision, Request, Revert
 from ecs_deploy.core.service import Service
 from ecs_deploy.core.state import EVERY_CONTAINER, Base, Candidate, Entry, Hold, Phase, Result, Stable, State
@@ -34,13 +34,11 @@ from ecs_deploy.core.task_definition import (
     unpinned,
 )
 from ecs_deploy.core.transitions import Granted, Queued, Skipped
-from ecs_deploy.handlers import ending, images, runtime, step
+from ecs_deploy.handlers import ending, images, runtime, step, table
 from ecs_deploy.handlers.images import Found
 
 _MOST_TRIES = 5
 _MOST_REVISIONS = 20
-# An owner that deploys another container takes minutes.
-_SHORTEST_WAIT, _LONGEST_WAIT, _SHARE = 5, 60, 0.1
 
 
 class Wanted(NamedTuple):
@@ -88,8 +86,8 @@ def handler(event: step.Event, environment: Environment) -> Decision:
         return _return(decode(Plan, resumed["plan"]), rollout, event)
     if isinstance(requested.wanted, request.Hold | request.Release):
         return _hold(requested, candidate)
-    if "turn" in resumed and (waits := _still_waits(requested, candidate, decode(Turn, resumed["turn"]))):
-        return waits
+    if "turn" in resumed and (queued := _still_waits(requested, candidate, decode(Turn, resumed["turn"]))):
+        return queued
     for _ in range(_MOST_TRIES):
         now = runtime.now()
         try:
@@ -122,13 +120,13 @@ def _hold(requested: Request, candidate: Candidate) -> Decision:
     ecs.describe_service(requested.cluster, requested.service)
     now = runtime.now()
 
-    def rule(state: State) -> dynamodb.Change:
+    def rule(state: State) -> table.Change:
         if isinstance(requested.wanted, request.Hold):
             hold = Hold(requested.wanted.why, candidate.execution, now)
-            return dynamodb.Change((Outcome.HELD, f"pushes are held: {hold.why}"), state._replace(hold=hold))
-        return dynamodb.Change((Outcome.RELEASED, "pushes go on"), transitions.released(state, candidate.started_at))
+            return table.Change((Outcome.HELD, f"pushes are held: {hold.why}"), state._replace(hold=hold))
+        return table.Change((Outcome.RELEASED, "pushes go on"), transitions.released(state, candidate.started_at))
 
-    outcome, why = dynamodb.change(requested.key, now, rule)
+    outcome, why = table.change(requested.key, now, rule)
     return skip(outcome, requested.cluster, requested.service, candidate, None, now, why)
 
 
@@ -136,33 +134,32 @@ def _refuse(requested: Request, candidate: Candidate, error: DeployError) -> Non
     """Let others have their turn, and do not start again what cannot be done."""
     now = runtime.now()
 
-    def rule(state: State) -> dynamodb.Change:
+    def rule(state: State) -> table.Change:
         is_owner = state.owner is not None and state.owner.execution == candidate.execution
         if not is_owner and not requested.restart:
-            return dynamodb.Change(None)
+            return table.Change(None)
         containers = state.owner.containers if state.owner and is_owner else (EVERY_CONTAINER,)
         after = transitions.ended(transitions.failed(state, candidate, now), candidate.execution) if is_owner else None
         answer = as_answer(refuse(error, requested.as_json()))
         again = requested.as_json()
         entry = Entry(candidate, containers, again, "", result=Result.FAILED, ended_at=now, answer=answer)
-        return dynamodb.Change(None, after, entry)
+        return table.Change(None, after, entry)
 
     try:
-        dynamodb.change(requested.key, now, rule)
+        table.change(requested.key, now, rule)
     except (DeployError, AwsUnavailable) as problem:
         runtime.logger.warning("The refusal could not be written down", reason=str(problem))
 
 
 def _still_waits(requested: Request, candidate: Candidate, turn: Turn) -> Decision | None:
-    now = runtime.now()
+    """A wait that a signal ends which comes after the state is read; None where it is time to ask for the turn."""
+    now, signals = runtime.now(), waits.read(requested.key)
     state = dynamodb.read_state(requested.key, now)
     ruling = transitions.take_turn(state, candidate._replace(digest=turn.digest), turn.containers)
-    return _wait(turn, now) if isinstance(ruling, Queued) else None
-
-
-def _wait(turn: Turn, now: datetime) -> WaitForTurn:
-    waited = (now - turn.since).total_seconds()
-    return WaitForTurn(turn, int(max(_SHORTEST_WAIT, min(_SHARE * waited, _LONGEST_WAIT))))
+    if not isinstance(ruling, Queued):
+        return None
+    seconds = next_pause((now - turn.since).total_seconds(), looks=len(AFTER_SIGNAL), hears=False)
+    return WaitForTurn(turn, seconds, requested.key, signals.number)
 
 
 def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision:
@@ -182,7 +179,8 @@ def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision
         case Skipped(outcome, why):
             return skip(outcome, job.request.cluster, job.request.service, candidate, wanted.image, job.now, why)
         case Queued(containers):
-            return _wait(Turn(containers, wanted.found.digest, job.now), job.now)
+            turn = Turn(containers, wanted.found.digest, job.now)
+            return _still_waits(job.request, candidate, turn) or WaitForTurn(turn, 1, job.request.key, 0)
         case Granted(containers):
             if containers != wanted.containers and wanted.document:
                 # A newer request has some of its containers.
@@ -194,8 +192,7 @@ def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision
             if "plan" in resumed:
                 before = decode(Rollout, resumed["rollout"])
                 return Update(plan, before._replace(target=revision, deployment="", updated_at=None))
-            schedule = PollSchedule.remembered(stable.took if stable else "")
-            return Update(plan, Rollout(Phase.DEPLOYING, revision, schedule=schedule), announced=False)
+            return Update(plan, Rollout(Phase.DEPLOYING, revision), announced=False)
 
 
 def _write(
@@ -204,13 +201,13 @@ def _write(
     """Write down whose turn it is; where it was this execution's already, to see that it still is."""
     after = transitions.after_turn(job.state, candidate, ruling, stable, job.now)
     if job.state.owner and job.state.owner.execution == candidate.execution:
-        dynamodb.write(job.request.key, before=job.state, state=after)
+        table.write(job.request.key, before=job.state, state=after)
         return
     result = transitions.RESULTS[ruling.outcome] if isinstance(ruling, Skipped) else None
     containers = wanted.containers if isinstance(ruling, Skipped) else ruling.containers
     entry = _entry(job, candidate, wanted, containers, result)
     # Also where nothing changes: what was ruled has to be true of the state that others see.
-    dynamodb.write(job.request.key, before=job.state, state=after, entry=entry)
+    table.write(job.request.key, before=job.state, state=after, entry=entry)
 
 
 def _entry(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from ecs_deploy.aws import dynamodb
 from ecs_deploy.core import dora_metrics, notifications, transitions
 from ecs_deploy.core.codec import decode
 from ecs_deploy.core.decision import (
@@ -30,7 +29,7 @@ from ecs_deploy.core.errors import AwsUnavailable, DeployError, RevisionNotFound
 from ecs_deploy.core.plan import Plan, Rollout
 from ecs_deploy.core.state import Entry, Phase, Result, State
 from ecs_deploy.core.verdict import NOT_SHOWN_YET
-from ecs_deploy.handlers import runtime
+from ecs_deploy.handlers import runtime, table
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -132,17 +131,17 @@ def give_up(plan: Plan, rollout: Rollout, error: DeployError) -> Fail:
     """End, and let others have their turn, after what the deployer may not or cannot do."""
     end = stop(plan, rollout, error)
 
-    def rule(state: State) -> dynamodb.Change:
+    def rule(state: State) -> table.Change:
         if state.owner is None or state.owner.execution != plan.execution:
-            return dynamodb.Change(None)
+            return table.Change(None)
         if rollout.phase is Phase.DEPLOYING and rollout.updated_at:
             after, result = state, Result.ABANDONED
         else:
             after, result = transitions.failed(state, plan.candidate, runtime.now()), Result.FAILED
-        return dynamodb.Change(None, transitions.ended(after, plan.execution), entry_of(plan, result, end))
+        return table.Change(None, transitions.ended(after, plan.execution), entry_of(plan, result, end))
 
     try:
-        dynamodb.change(plan.key, runtime.now(), rule)
+        table.change(plan.key, runtime.now(), rule)
     except (DeployError, AwsUnavailable) as problem:
         runtime.logger.warning("The end could not be written down", reason=str(problem))
     return end

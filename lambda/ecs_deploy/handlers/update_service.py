@@ -3,14 +3,14 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ecs_deploy.aws import dynamodb, ecs
+from ecs_deploy.aws import dynamodb, ecs, waits
 from ecs_deploy.aws.client import CONNECT_TIMEOUT, READ_TIMEOUT
 from ecs_deploy.core import call, follow, transitions
 from ecs_deploy.core.decision import Decision
 from ecs_deploy.core.errors import AwsUnavailable, DeployError
 from ecs_deploy.core.plan import Plan, Rollout
 from ecs_deploy.core.state import Intent, Phase, State
-from ecs_deploy.handlers import ending, runtime, step
+from ecs_deploy.handlers import ending, runtime, step, table
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -23,6 +23,7 @@ _MOST_TRIES = 5
 @step.following
 def handler(plan: Plan, rollout: Rollout, event: step.Event, context: "LambdaContext") -> Decision:
     """Answer with a wait for the rollout, or with what follows where the service must not be updated so."""
+    rollout = rollout._replace(signals=waits.read(plan.key))
     for _ in range(_MOST_TRIES):
         now = runtime.now()
         state = dynamodb.read_state(plan.key, now)
@@ -41,7 +42,7 @@ def handler(plan: Plan, rollout: Rollout, event: step.Event, context: "LambdaCon
             after = transitions.intended(state, ruling)
             # The history says already that a deployment failed which is returned from.
             entry = step.entry_of(plan) if rollout.phase is Phase.DEPLOYING else None
-            dynamodb.write(plan.key, before=state, state=after, entry=entry)
+            table.write(plan.key, before=state, state=after, entry=entry)
         except dynamodb.Conflict:
             continue
         except AwsUnavailable:
@@ -62,10 +63,10 @@ def _update(plan: Plan, rollout: Rollout, intent: Intent, event: step.Event, con
         updated = rollout.updated("", answer.own_time, now)
         runtime.logger.info("Updated", phase=rollout.phase, revision=rollout.target)
 
-        def rule(state: State) -> dynamodb.Change:
-            return dynamodb.Change(*call.after_call(plan, rollout, intent, answer, state, now))
+        def rule(state: State) -> table.Change:
+            return table.Change(*call.after_call(plan, rollout, intent, answer, state, now))
 
-        decision: Decision = dynamodb.change(plan.key, now, rule)
+        decision: Decision = table.change(plan.key, now, rule)
     except AwsUnavailable:
         _unlock(plan, intent)
         raise
@@ -86,6 +87,6 @@ def _unlock(plan: Plan, intent: Intent) -> None:
     """Let the next try begin at once; without it, it waits until this invocation cannot run any more."""
     now = runtime.now()
     try:
-        dynamodb.change(plan.key, now, lambda state: dynamodb.Change(None, transitions.unlocked(state, intent, now)))
+        table.change(plan.key, now, lambda state: table.Change(None, transitions.unlocked(state, intent, now)))
     except (AwsUnavailable, DeployError) as error:
         runtime.logger.warning("The intent could not be unlocked", reason=str(error))
