@@ -1,4 +1,4 @@
-"""The model of DynamoDB answers the deployer's calls as DynamoDB does; test_local_dynamodb.py holds the emulator to it."""
+"""The model of DynamoDB answers the deployer as DynamoDB does; test_local_dynamodb.py holds the emulator to it."""
 
 from typing import TYPE_CHECKING
 
