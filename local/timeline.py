@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 WORK = {"RegisterTaskDefinition": "register", "UpdateService": "update"}
 RETURNING = "RETURNING"
+PARTS = {
+    "pull": "pulls the image",
+    "start": "starts the new tasks",
+    "health": "checks their health",
+    "shift": "shifts traffic and bakes",
+    "drain": "drains the old tasks",
+}
+"""The parts of a rollout, as the outcome names them, in their order."""
 MOST_TASKS = 24
 
 
@@ -52,6 +60,7 @@ class Story:
     seconds: float
     rows: tuple[Row, ...]
     origin: str
+    slow: tuple[str, ...] = ()
 
 
 def story(execution: dict[str, Any], history: Sequence[dict[str, Any]], tasks: Iterable[dict[str, Any]]) -> Story:
@@ -63,9 +72,9 @@ def story(execution: dict[str, Any], history: Sequence[dict[str, Any]], tasks: I
     zero = min(began, pushed) if pushed else began
     ended = execution.get("stopDate") or history[-1]["timestamp"]
     length = max((ended - zero).total_seconds(), 0.1)
-    steps = tuple(_steps(history, zero, length))
+    steps = tuple(_with_parts(_steps(history, zero, length), outcome.get("times")))
     rows = [Row("push", (Bar("moment", 0, 0, "push"),))] if pushed else []
-    rows += [Row(label, tuple(bar for bar in steps if bar.kind == label)) for label in _labels(steps)]
+    rows += [Row(label, tuple(bar for bar in steps if _row_of(bar) == label)) for label in _labels(steps)]
     rows += _task_rows(tasks, {outcome.get("revision") or cause.get("revision")}, zero, length)
     failed = execution["status"] != "SUCCEEDED"
     return Story(
@@ -81,6 +90,7 @@ def story(execution: dict[str, Any], history: Sequence[dict[str, Any]], tasks: I
         seconds=length,
         rows=tuple(row for row in rows if row.bars),
         origin="push" if pushed else "start",
+        slow=tuple(outcome.get("slow", ())),
     )
 
 
@@ -109,7 +119,27 @@ def _after(outcome: dict[str, Any], cause: dict[str, Any], returned: str) -> str
 
 
 def _labels(bars: Iterable[Bar]) -> list[str]:
-    return list(dict.fromkeys(bar.kind for bar in bars))
+    return list(dict.fromkeys(_row_of(bar) for bar in bars))
+
+
+def _row_of(bar: Bar) -> str:
+    return "rollout" if bar.kind in PARTS else bar.kind
+
+
+def _with_parts(bars: Iterable[Bar], times: dict[str, float] | None) -> Iterator[Bar]:
+    """The bars, with the parts of the last rollout instead of the whole, where the outcome tells how long each took."""
+    found = list(bars)
+    last = max((number for number, bar in enumerate(found) if bar.kind == "rollout"), default=-1)
+    for number, bar in enumerate(found):
+        if number != last or not times:
+            yield bar
+            continue
+        start = bar.start
+        for name, text in PARTS.items():
+            end = min(start + times[name], bar.end)
+            if end > start:
+                yield Bar(name, start, end, f"{bar.text} {text}, {times[name]:.1f} s")
+            start = end
 
 
 def _steps(history: Sequence[dict[str, Any]], zero: datetime, length: float) -> Iterator[Bar]:

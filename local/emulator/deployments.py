@@ -171,11 +171,16 @@ def record_failure(original: Function) -> Function:
 
 
 def run_task(original: Function) -> Function:
-    """Name the deployment as the starter of its tasks."""
+    """Name the deployment as the starter of its tasks, and report them."""
 
     def run(data: Record) -> Answer:
         deployment = data.get("_deploymentId")
         answer: Answer = original({**data, "startedBy": deployment} if deployment else data)
+        if deployment and answer[0] == answers.OK and (tasks := answers.read(answer).get("tasks")):
+            _, _, service = service_of(tasks[0])
+            if service:
+                names = " ".join(f"(task {task['taskArn'].rpartition('/')[2]})" for task in tasks)
+                report(service, f"has started {len(tasks)} tasks: {names}.")
         return answer
 
     return run
@@ -191,6 +196,8 @@ def stop_task(original: Function) -> Function:
         elif reason in SCHEDULER_REASONS:
             reason = f"Scaling activity initiated by (deployment {task['startedBy']})"
             stop_code = "ServiceSchedulerInitiated"
+            if service := service_of(task)[2]:
+                report(service, f"has stopped 1 running tasks: (task {task_arn.rpartition('/')[2]}).")
         return bool(original(task_arn, task, reason, stop_code, exit_code))
 
     return mark_stopped

@@ -37,13 +37,14 @@ STORY = Story(
         Row("turn", (Bar("turn", 0.2, 0.4, "waits for its turn"),)),
         Row("update", (Bar("update", 0.4, 0.6, "update"),)),
         Row("poll", (Bar("poll", 5, 5, "poll"),)),
-        Row("rollout", (Bar("rollout", 0.6, 5, "doorman:3"),)),
+        Row("rollout", (Bar("pull", 0.6, 3, "doorman:3 pulls the image"), Bar("drain", 3, 5, HOSTILE))),
         Row("verdict", (Bar("verdict", 5, 5, "DeploymentFailed"),)),
         Row("roll back", (Bar("roll back", 5, 5.2, "roll back"),)),
         Row("task of doorman:3", (Bar("pending", 0.6, 2, "pending"), Bar("died", 2, 2, HOSTILE))),
         Row("task of doorman:2", (Bar("running", 0, 12, "running"),)),
     ),
     origin="push",
+    slow=("draining took 301 s: by default a target group waits 300 s", HOSTILE),
 )
 STORIES = [
     STORY,

@@ -800,9 +800,7 @@ class EcsModel:
             self._stop(service, task, "ServiceSchedulerInitiated", "Scaling activity initiated by a person", now)
         missing = service.desired - len(primary.tasks)
         if missing > 0:
-            message = f"(service {service.name}) has started {missing} tasks: (task 1)."
-            service.events.insert(0, {"id": "started", "createdAt": now.timestamp(), "message": message})
-            del service.events[100:]
+            self._note(service, f"has started {missing} tasks: (task 1)", now)
         for _ in range(missing):
             behaviour = self._behaviour(primary)
             primary.tasks.append(Task(self._task_id(), primary.revision, now, behaviour, primary.id, primary.digests))
@@ -812,7 +810,11 @@ class EcsModel:
 
     def _drain(self, service: Service, now: datetime) -> None:
         for old in service.deployments[1:]:
-            old.drain_at = old.drain_at or now + timedelta(seconds=service.drain)
+            if old.drain_at is None:
+                old.drain_at = now + timedelta(seconds=service.drain)
+                drains = "loadBalancers" in service.extra
+                what = "begun draining connections on {} tasks" if drains else "stopped {} running tasks: (task 1)"
+                self._note(service, f"has {what.format(len(old.tasks))}", now)
             if now >= old.drain_at:
                 service.deployments.remove(old)
                 for task in old.tasks:
@@ -824,8 +826,18 @@ class EcsModel:
             service.primary.completed = now
             service.primary.reason = f"ECS deployment {service.primary.id} completed."
             self._tell_of(service, service.primary, now)
+            self._note(service, f"(deployment {service.primary.id}) deployment completed", now)
             service.last_completed = service.primary.revision
             service.last_digests = service.primary.digests
+
+    def _note(self, service: Service, text: str, now: datetime) -> None:
+        """Note an event of the service, of which ECS shows the latest hundred.
+
+        https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages.html
+        """
+        message = f"(service {service.name}) {text}."
+        service.events.insert(0, {"id": "event", "createdAt": now.timestamp(), "message": message})
+        del service.events[100:]
 
     def _stop(self, service: Service, task: Task, code: str, reason: str, now: datetime) -> None:
         task.stopped, task.stop_code, task.reason = now, code, reason

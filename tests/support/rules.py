@@ -189,6 +189,7 @@ def service(*deployments: Deployment, bake: float = 0, **more: Any) -> Service:
         revision=listed[0].revision,
         service_deployment="",
         has_circuit_breaker=False,
+        has_load_balancer=False,
         succeeds_early=False,
         has_hooks=False,
         rolls_back_itself=False,

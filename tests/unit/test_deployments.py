@@ -56,6 +56,8 @@ def test_a_deployment(model: EcsModel, service: Service, clock: Clock) -> None:
         "deployment": service.primary.id,
         "seconds": (clock.now() - service.primary.created).total_seconds(),
         "polls": polls,
+        "times": {"pull": 0, "start": 6.0, "health": 0, "shift": 0, "drain": 3.0},
+        "slow": [],
         "reasons": [],
     }
     assert service.primary.rollout_state == "COMPLETED"

@@ -79,6 +79,26 @@ def test_a_deployment_that_waits_for_its_turn_and_is_rolled_back() -> None:
     ]
 
 
+def test_the_parts_of_a_rollout_are_drawn_where_the_outcome_has_them() -> None:
+    first = rollout("DEPLOYING", 3)
+    times = {"pull": 0.5, "start": 0.25, "health": 0.75, "shift": 0.0, "drain": 9.0}
+    outcome = {"outcome": "DEPLOYED", "image": "door:3", "revision": PLAN["revision"], "replaced": PLAN["replaced"]}
+    history = visits(
+        ("Task", "UpdateService", first, {"next": "wait_for_rollout", "wait": 5, **first}),
+        ("Task", "WaitForRollout", first, first),
+        ("Task", "PollStability", first, {"next": "succeed", "outcome": outcome}),
+    )
+    shown = shown_as(history, status="SUCCEEDED", output=json.dumps({**outcome, "times": times, "slow": ["it drains"]}))
+    assert shown.slow == ("it drains",)
+    assert [bar for bar in bars(shown) if bar[0] == "rollout"] == [
+        ("rollout", "door:3 pulls the image, 0.5 s", 1, 1.5),
+        ("rollout", "door:3 starts the new tasks, 0.2 s", 1.5, 1.75),
+        ("rollout", "door:3 checks their health, 0.8 s", 1.75, 2.5),
+        # The clocks of ECS and of the workflow differ.
+        ("rollout", "door:3 drains the old tasks, 9.0 s", 2.5, 3),
+    ]
+
+
 def test_times_count_from_the_push() -> None:
     push = {"id": "event", "time": (START - timedelta(seconds=2)).isoformat()}
     outcome = {"outcome": "UNCHANGED", "image": "door:2", "revision": None, "replaced": None}

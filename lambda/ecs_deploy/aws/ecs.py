@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import boto3
 
 from ecs_deploy.aws.client import ONE_TRY, service_not_found, translating
-from ecs_deploy.core.digests import Reported, reported
 from ecs_deploy.core.formats import family, number
 from ecs_deploy.core.service import Service, Task
 from ecs_deploy.core.service_deployment import ServiceDeployment, ServiceRevision
@@ -175,13 +174,14 @@ def describe_running_tasks(cluster: str, service: str) -> tuple[Task, ...]:
     return _tasks(cluster, service, "RUNNING")
 
 
-def reported_digests(cluster: str, service: str, revision: str) -> Reported:
-    """Read which digests the running tasks of a revision report, on the first page of tasks that has one of it.
+def describe_tasks_of(cluster: str, service: str, revision: str) -> list[Task]:
+    """Read running tasks of a revision: those on the first page of the service's tasks that has any.
 
     Raises `DeployError`, `AwsUnavailable`.
     """
-    pages = (reported(page, revision) for page in _pages(cluster, service, "RUNNING"))
-    return next((each for each in pages if each), {})
+    pages = _pages(cluster, service, "RUNNING")
+    found = ([each for each in page if (each.revision, each.status) == (revision, "RUNNING")] for page in pages)
+    return next((each for each in found if each), [])
 
 
 def _tasks(cluster: str, service: str, status: "DesiredStatusType") -> tuple[Task, ...]:

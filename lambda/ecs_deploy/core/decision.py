@@ -183,6 +183,8 @@ def skip(
         "deployment": None,
         "seconds": seconds_between(candidate.started_at, now),
         "polls": 0,
+        "times": None,
+        "slow": [],
         "reasons": list(reasons),
     }
     return Succeed(members, reasons)

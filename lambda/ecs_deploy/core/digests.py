@@ -16,11 +16,15 @@ Reported = Mapping[str, frozenset[str]]
 
 
 class Proof(NamedTuple):
-    """What is known of what runs: digests by container, what differs from what was asked for, and what nobody tells."""
+    """What is known of what runs: digests by container, what differs from what was asked for, and what nobody tells.
+
+    `tasks` are those that were read for it.
+    """
 
     digests: Mapping[str, str]
     differences: tuple[str, ...] = ()
     unproven: tuple[str, ...] = ()
+    tasks: tuple[Task, ...] = ()
 
 
 NOTHING_KNOWN = Proof({})

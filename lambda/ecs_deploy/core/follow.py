@@ -9,6 +9,7 @@ from ecs_deploy.core.digests import NOTHING_KNOWN, Proof
 from ecs_deploy.core.errors import Error
 from ecs_deploy.core.formats import short
 from ecs_deploy.core.plan import Explanation, Failure, Plan, Rollout
+from ecs_deploy.core.rollout_times import defaults_that_show, rollout_times
 from ecs_deploy.core.service import Service
 from ecs_deploy.core.state import Phase, Result, Stable, State
 from ecs_deploy.core.verdict import Finding, Verdict
@@ -158,7 +159,7 @@ def _after_return(
 
 
 def _succeeded(plan: Plan, rollout: Rollout, service: Service | None, now: datetime, proof: Proof) -> End:
-    """A stable end, and what people may not expect of it."""
+    """A stable end, what people may not expect of it, and where its time went."""
     if not plan.registered and plan.revision == plan.base.revision and rollout.deployment == plan.base.deployment:
         why = f"the service ran {short(plan.revision)} already, so ECS made no deployment"
         return skip(Outcome.UNCHANGED, plan.cluster, plan.service, plan.candidate, plan.image, now, why)
@@ -171,7 +172,12 @@ def _succeeded(plan: Plan, rollout: Rollout, service: Service | None, now: datet
         reasons.append("early success: old tasks still run, and ECS's circuit breaker and alarms are off from now on")
     noted = next((proof.digests[each] for each in plan.containers if each in proof.digests), "")
     known = plan._replace(candidate=plan.candidate._replace(digest=plan.candidate.digest or noted))
-    return succeed(Outcome.DEPLOYED, known, rollout, now, *reasons)
+    end = succeed(Outcome.DEPLOYED, known, rollout, now, *reasons)
+    times = rollout_times(service, proof.tasks, plan.revision, rollout.since, now) if service else None
+    if service is None or times is None:
+        return end
+    spent = {"times": times._asdict(), "slow": list(defaults_that_show(service, times))}
+    return end._replace(outcome={**end.outcome, **spent})
 
 
 def _failure(plan: Plan, verdict: Verdict, explanation: Explanation, proof: Proof) -> Failure:

@@ -90,6 +90,8 @@ class Task(NamedTuple):
     stopped_reason: str | None
     started_by: str
     containers: tuple[Container, ...]
+    pull_started_at: datetime | None = None
+    pull_stopped_at: datetime | None = None
 
     @classmethod
     def described(cls, document: Mapping[str, Any]) -> Self:
@@ -105,6 +107,8 @@ class Task(NamedTuple):
             stopped_reason=document.get("stoppedReason"),
             started_by=document.get("startedBy", ""),
             containers=tuple(Container.described(each) for each in document["containers"]),
+            pull_started_at=document.get("pullStartedAt"),
+            pull_stopped_at=document.get("pullStoppedAt"),
         )
 
     @property
@@ -161,6 +165,7 @@ class Service(NamedTuple):
     rolls_back_itself: bool
     succeeds_early: bool
     has_hooks: bool
+    has_load_balancer: bool
     deployments: tuple[Deployment, ...]
     events: tuple[Event, ...]
 
@@ -183,6 +188,7 @@ class Service(NamedTuple):
             rolls_back_itself=any(each.get("enable") and each.get("rollback") for each in (breaker, alarms)),
             succeeds_early="earlySuccessCriteria" in configuration,
             has_hooks=bool(configuration.get("lifecycleHooks")),
+            has_load_balancer=bool(document.get("loadBalancers")),
             deployments=tuple(Deployment.described(each) for each in document.get("deployments", ())),
             events=tuple(Event(each["createdAt"], each["message"]) for each in document.get("events", ())),
         )

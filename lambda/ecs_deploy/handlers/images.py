@@ -41,8 +41,8 @@ def with_digests(stable: Stable, service: Service, base: ecs.TaskDefinition) -> 
     names = {each["name"] for each in base.document["containerDefinitions"]}
     if names - known.keys():
         try:
-            found = ecs.reported_digests(service.cluster, service.name, stable.revision)
-            known = {**digests.agreed(found), **known}
+            tasks = ecs.describe_tasks_of(service.cluster, service.name, stable.revision)
+            known = {**digests.agreed(digests.reported(tasks, stable.revision)), **known}
         except DeployError as error:
             runtime.logger.warning("Which digests run could not be read", reason=error.message)
     run = {name: digest for name, digest in known.items() if name in names}

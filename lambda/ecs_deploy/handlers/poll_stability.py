@@ -132,10 +132,12 @@ def _prove(plan: Plan, rollout: Rollout, judged: Verdict, service: Service | Non
         revision = service.current
         plan = plan.returning(state.stable, revision)
     try:
-        found = ecs.reported_digests(service.cluster, service.name, revision)
+        tasks = ecs.describe_tasks_of(service.cluster, service.name, revision)
     except DeployError as error:
         return Proof({}, unproven=(f"which digests run could not be read: {error.message}",))
-    return digests.prove(found, plan.digests, plan.parts, plan.containers)
+    found = digests.reported(tasks, revision)
+    proof = digests.prove(found, plan.digests, plan.parts, plan.containers)
+    return proof._replace(tasks=tuple(tasks))
 
 
 def _roll_back(decision: Decision, state: State) -> Decision:
