@@ -24,6 +24,8 @@ def history(*events: tuple[float, str, str]) -> list[dict[str, Any]]:
         document: dict[str, Any] = {"timestamp": START + timedelta(seconds=seconds), "type": kind}
         if kind == "TaskScheduled":
             document["taskScheduledEventDetails"] = {"resourceType": state}
+        if kind.endswith("Entered"):
+            document["stateEnteredEventDetails"] = {"name": state}
         if kind.endswith("Exited"):
             document["stateExitedEventDetails"] = {"name": state}
         documents.append(document)

@@ -1,5 +1,6 @@
 """What a deployment asks of AWS, and how soon it knows: the real handlers over the model, in virtual time."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -193,6 +194,21 @@ def test_events_that_are_lost_doubled_late_or_shuffled_change_the_moment_only(
         assert service.primary.rollout_state == "COMPLETED"
         clock.advance(3_600)
     assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("seconds", [40, 150, 900, 3_000])
+def test_where_ecs_shifts_traffic_no_event_of_the_end_is_counted_on(
+    model: EcsModel, clock: Clock, seconds: int
+) -> None:
+    """Some event arrives, and that of the end, which AWS does not document for it, never does."""
+    service = add_doorman(model, strategy="BLUE_GREEN")
+    model.behaviours[NEW_IMAGE] = Behaviour(start=seconds)
+    begin = partial(model.tell_of_hook, service, "HOOK_SUCCEEDED")
+    end = execute({**REQUEST, "timeout": 7_200}, clock, wait=At(Waits(model, clock), 5, begin))
+    assert (end.output or {})["outcome"] == "DEPLOYED"
+    assert service.primary.completed
+    assert (clock.now() - service.primary.completed).total_seconds() <= max(60, 0.1 * seconds)
+    assert len(calls(model)) <= 80
 
 
 def test_an_event_between_the_read_of_a_poll_and_its_token_ends_the_wait_at_once(

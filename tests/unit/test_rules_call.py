@@ -236,7 +236,7 @@ ANSWERED = EARLIER._replace(deployment="ecs-svc/2", noted_at=at(2))
         "the rollout goes on since the answer": (
             ANSWERED,
             NEW,
-            wait(PLAN, NEW.updated("ecs-svc/2", timedelta(), at(2)), NOW),
+            wait(PLAN, NEW.updated("ecs-svc/2", timedelta(), at(2)), NOW, is_rolling=True),
         ),
         "what it displaced is the next base": (
             ANSWERED._replace(displaced=td(9)),
@@ -251,7 +251,7 @@ def test_the_answer_to_an_earlier_try_is_known(noted: Intent, rollout: Rollout, 
 
 def test_the_answer_to_one_of_several_sends_is_known() -> None:
     sends = (EARLIER, ANSWERED._replace(invocation="second"), EARLIER._replace(invocation="third"))
-    decision = wait(PLAN, NEW.updated("ecs-svc/2", timedelta(), at(2)), NOW)
+    decision = wait(PLAN, NEW.updated("ecs-svc/2", timedelta(), at(2)), NOW, is_rolling=True)
     assert typed(before(NEW, ROLLING, known(*sends))) == typed(decision)
 
 
@@ -280,11 +280,11 @@ ENDLESS = Failure(Error.DEPLOYMENT_FAILED, "Somebody else keeps changing the ser
 @table(
     "rollout, answer, decision",
     {
-        "it rolls out": (NEW, ANSWER, wait(PLAN, UPDATED, NOW)),
+        "it rolls out": (NEW, ANSWER, wait(PLAN, UPDATED, NOW, is_rolling=True)),
         "it is complete already, which no event tells": (
             NEW,
             service(deployment(2, 5, rollout="COMPLETED"), bake=3),
-            wait(PLAN, UPDATED, NOW, looks=0),
+            wait(PLAN, UPDATED, NOW, is_rolling=True, looks=0),
         ),
         "it has displaced somebody else's change": (NEW, DISPLACING, Register(PLAN, UPDATED.repeated())),
         "it has displaced somebody else's change again": (
@@ -305,7 +305,7 @@ ENDLESS = Failure(Error.DEPLOYMENT_FAILED, "Somebody else keeps changing the ser
         "a return has displaced what another execution has brought in": (
             BACK,
             BACK_DISPLACING_OURS,
-            wait(PLAN, BACK.updated("ecs-svc/1", timedelta(), NOW), NOW),
+            wait(PLAN, BACK.updated("ecs-svc/1", timedelta(), NOW), NOW, is_rolling=True),
         ),
         "it has displaced what another execution has brought in, on another base": (
             NEW,
@@ -319,12 +319,13 @@ ENDLESS = Failure(Error.DEPLOYMENT_FAILED, "Somebody else keeps changing the ser
                 PLAN,
                 BACK.repeated().repeated().updated("ecs-svc/1", timedelta(), NOW),
                 NOW,
+                is_rolling=True,
             ),
         ),
         "where ECS shifts traffic, a later poll finds the deployment": (
             NEW,
             shifting(2, bake=3),
-            wait(PLAN, NEW.updated("", timedelta(minutes=3), NOW), NOW),
+            wait(PLAN, NEW.updated("", timedelta(minutes=3), NOW), NOW, is_rolling=True),
         ),
     },
 )

@@ -90,13 +90,15 @@ UNDECIDED = [Finding.NOT_SHOWN, Finding.IN_PROGRESS, Finding.ECS_IS_ROLLING_BACK
 @pytest.mark.parametrize("rollout", [NEW, BACK], ids=["deploying", "returning"])
 @pytest.mark.parametrize("finding", UNDECIDED)
 def test_without_a_verdict_it_is_polled_again(finding: Finding, rollout: Rollout) -> None:
-    assert typed(poll(finding, rollout)) == typed(Step(wait(PLAN, rollout, NOW)))
+    assert typed(poll(finding, rollout)) == typed(Step(wait(PLAN, rollout, NOW, is_rolling=True)))
 
 
 def test_what_ecs_says_against_it_is_remembered() -> None:
     said = NEW._replace(reason="tasks failed to start")
-    assert typed(poll(Finding.IN_PROGRESS, reason="tasks failed to start")) == typed(Step(wait(PLAN, said, NOW)))
-    assert typed(poll(Finding.IN_PROGRESS, said)) == typed(Step(wait(PLAN, said, NOW)))
+    assert typed(poll(Finding.IN_PROGRESS, reason="tasks failed to start")) == typed(
+        Step(wait(PLAN, said, NOW, is_rolling=True))
+    )
+    assert typed(poll(Finding.IN_PROGRESS, said)) == typed(Step(wait(PLAN, said, NOW, is_rolling=True)))
 
 
 @pytest.mark.parametrize("rollout", [NEW, BACK], ids=["deploying", "returning"])

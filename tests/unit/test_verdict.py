@@ -204,8 +204,8 @@ def test_the_same_revision_under_another_deployment_is_ours() -> None:
 ARN = "arn:aws:ecs:r:1:service-deployment/c/s/one"
 
 
-def shift(status: str, *, created: datetime = START, revision: str = NEW) -> ServiceDeployment:
-    return ServiceDeployment(ARN, status, "BAKE_TIME", "said", created, revision)
+def shift(status: str, *, created: datetime = START) -> ServiceDeployment:
+    return ServiceDeployment(ARN, status, "BAKE_TIME", "said", created)
 
 
 def shifting(current: str = ARN) -> Service:

@@ -92,12 +92,14 @@ def update_service(cluster: str, service: str, revision: str) -> Service:
 
 
 def describe_service_deployment(arn: str) -> ServiceDeployment:
-    """Read a service deployment and the revision it brings in.
+    """Read a service deployment.
 
     Raises `DeployError`, `AwsUnavailable`.
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceDeployments.html
     """
-    return _service_deployments([arn])[0]
+    with translating():
+        found = connect().describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"]
+    return ServiceDeployment.described(found[0])
 
 
 def find_service_deployment(service: Service, revision: str, since: datetime) -> ServiceDeployment | None:
@@ -110,9 +112,15 @@ def find_service_deployment(service: Service, revision: str, since: datetime) ->
         listed = connect().list_service_deployments(
             cluster=service.cluster, service=service.name, createdAt={"after": since}, maxResults=_MOST_DESCRIBED
         )["serviceDeployments"]
-    found = _service_deployments([each["serviceDeploymentArn"] for each in listed]) if listed else []
-    newest = sorted(found, key=lambda each: each.created_at, reverse=True)
-    return next((each for each in newest if each.revision == revision), None)
+        if not listed:
+            return None
+        arns = [each["serviceDeploymentArn"] for each in listed]
+        made = connect().describe_service_deployments(serviceDeploymentArns=arns)["serviceDeployments"]
+        targets = [each["targetServiceRevision"]["arn"] for each in made]
+        described = connect().describe_service_revisions(serviceRevisionArns=targets)["serviceRevisions"]
+    wanted = {each["serviceRevisionArn"] for each in described if each["taskDefinition"] == revision}
+    found = [ServiceDeployment.described(each) for each in made if each["targetServiceRevision"]["arn"] in wanted]
+    return max(found, key=lambda each: each.created_at, default=None)
 
 
 def last_successful(cluster: str, service: str) -> ServiceRevision | None:
@@ -141,18 +149,6 @@ def roll_back(service_deployment: str) -> None:
 
 
 _MOST_DESCRIBED, _MOST_LISTED = 20, 100
-
-
-def _service_deployments(arns: list[str]) -> list[ServiceDeployment]:
-    with translating():
-        found = connect().describe_service_deployments(serviceDeploymentArns=arns)["serviceDeployments"]
-        targets = [each["targetServiceRevision"]["arn"] for each in found]
-        described = connect().describe_service_revisions(serviceRevisionArns=targets)["serviceRevisions"]
-    revisions = {each["serviceRevisionArn"]: each["taskDefinition"] for each in described}
-    return [
-        ServiceDeployment.described(each, revisions.get(target, ""))
-        for each, target in zip(found, targets, strict=True)
-    ]
 
 
 def describe_tasks(cluster: str, service: str) -> tuple[Task, ...]:

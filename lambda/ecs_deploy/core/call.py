@@ -81,7 +81,7 @@ def _answered(
     if not displaced:
         # No event tells of what is complete already: ECS has made no deployment, or has nothing to start.
         is_over = service.is_rolling and service.is_complete(service.primary)
-        return wait(plan, updated, now, looks=0 if is_over else None)
+        return wait(plan, updated, now, is_rolling=service.is_rolling, looks=0 if is_over else None)
     if rollout.phase is Phase.DEPLOYING and rollout.may_repeat:
         return Register(plan, updated.repeated())
     if rollout.may_repeat:
@@ -89,7 +89,7 @@ def _answered(
     if rollout.phase is Phase.DEPLOYING:
         failure = Failure(Error.DEPLOYMENT_FAILED, "Somebody else keeps changing the service.")
         return Update(plan._replace(digests={}), updated.returning(displaced, failure))
-    return wait(plan, updated, now)
+    return wait(plan, updated, now, is_rolling=service.is_rolling)
 
 
 def _was_undone(service: Service, call: Intent) -> bool:

@@ -136,14 +136,18 @@ def _deployment(plan: Plan, rollout: Rollout) -> dict[str, Any]:
     return {"plan": encode(plan), "rollout": encode(rollout)}
 
 
-def wait(plan: Plan, rollout: Rollout, now: datetime, *, looks: int | None = None) -> Wait:
-    """Poll again when an event says so, and otherwise by the schedule; `looks` if it is to begin as after a signal."""
+def wait(plan: Plan, rollout: Rollout, now: datetime, *, is_rolling: bool, looks: int | None = None) -> Wait:
+    """Poll again when an event says so, and otherwise by the schedule; `looks` if it is to begin as after a signal.
+
+    That an event comes of the end is documented where the service `is_rolling` only:
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html
+    """
     rollout = rollout._replace(looks=rollout.looks if looks is None else looks)
     seconds = next_wait(
         rollout.elapsed(now),
         left=(rollout.deadline(plan.timeout) - now).total_seconds(),
         looks=rollout.looks,
-        hears=rollout.hears,
+        hears=is_rolling and rollout.hears,
     )
     return Wait(plan, rollout, seconds)
 

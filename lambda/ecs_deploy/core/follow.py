@@ -40,7 +40,7 @@ def after_poll(
     if verdict.finding is Finding.PAUSED:
         return Step(pause(plan, rollout, verdict.hook, now))
     if service and verdict.finding in UNDECIDED:
-        return Step(wait(plan, rollout, now))
+        return Step(wait(plan, rollout, now, is_rolling=service.is_rolling))
     if verdict.finding is Finding.OVERTAKEN and rollout.may_repeat:
         return Step(Update(plan, rollout.repeated()))
     match rollout.phase:

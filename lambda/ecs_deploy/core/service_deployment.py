@@ -71,20 +71,19 @@ class ServiceRevision(NamedTuple):
 
 
 class ServiceDeployment(NamedTuple):
-    """A service deployment and the revision that it brings in. `failures` is what the circuit breaker has counted."""
+    """A service deployment. `failures` is what the circuit breaker has counted."""
 
     arn: str
     status: str
     stage: str
     reason: str | None
     created_at: datetime
-    revision: str
     hooks: tuple[Hook, ...] = ()
     alarms: tuple[str, ...] = ()
     failures: str = ""
 
     @classmethod
-    def described(cls, document: Mapping[str, Any], revision: str) -> Self:
+    def described(cls, document: Mapping[str, Any]) -> Self:
         breaker = document.get("deploymentCircuitBreaker", {})
         counted = breaker.get("failureCount") and f"{breaker['failureCount']} of {breaker.get('threshold', '?')}"
         return cls(
@@ -93,7 +92,6 @@ class ServiceDeployment(NamedTuple):
             stage=document.get("lifecycleStage", ""),
             reason=document.get("statusReason"),
             created_at=document["createdAt"],
-            revision=revision,
             hooks=tuple(Hook.described(each) for each in document.get("lifecycleHookDetails", ())),
             alarms=tuple(document.get("alarms", {}).get("triggeredAlarmNames", ())),
             failures=counted or "",

@@ -160,7 +160,7 @@ def _roll_back(decision: Decision, state: State) -> Decision:
         runtime.logger.warning("ECS does not roll back", reason=error.message)
         return decision
     now = runtime.now()
-    return wait(plan, rollout.stopped(now), now)
+    return wait(plan, rollout.stopped(now), now, is_rolling=False)
 
 
 def _explain(plan: Plan, rollout: Rollout, judged: Verdict, service: Service | None) -> Explanation:
