@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ecs_deploy.aws import waits
+from ecs_deploy.core.errors import AwsUnavailable
 from ecs_deploy.core.signals import Signal, Signals, is_reason, signal_of
 from ecs_deploy.core.transitions import changes_hands
 from tests.support.aws_error import AwsError
@@ -145,6 +146,20 @@ def test_with_another_owner_failures_are_counted_from_none(model: EcsModel) -> N
     waits.hear(KEY, NOON, "ecs-svc/1")
     waits.end(KEY, anew=True)
     assert waits.read(KEY) == Signals(1, NOON)
+
+
+def test_one_that_cannot_be_ended_does_not_keep_the_others_waiting(model: EcsModel) -> None:
+    store(model, "one", "token 1")
+    store(model, "two", "token 2")
+
+    def throttle(action: str, body: dict[str, Any]) -> None:
+        if action == "SendTaskSuccess" and body["taskToken"] == "token 1":
+            raise AwsError("ThrottlingException", "Rate exceeded")
+
+    model.before_call = throttle
+    with pytest.raises(AwsUnavailable):
+        waits.end(KEY)
+    assert model.waits == {"token 1"}
 
 
 @pytest.mark.parametrize("code", ["InvalidToken", "TaskDoesNotExist", "TaskTimedOut"])

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from ecs_deploy.aws import dynamodb, stepfunctions
+from ecs_deploy.core.errors import AwsUnavailable, DeployError
 from ecs_deploy.core.formats import instant
 from ecs_deploy.core.signals import Signals
 
@@ -53,15 +54,21 @@ def hear(key: str, at: datetime, failed: str = "") -> int:
 def end(key: str, *, anew: bool = False) -> None:
     """Count a signal and end the waits for a service; `anew` to count failures from none again.
 
-    Raises `DeployError`, `AwsUnavailable`.
+    Raises `DeployError`, `AwsUnavailable`, once all were tried to end: one that was not ends by its time.
     """
     item = _update(key, f"ADD {_COUNT} :one", {":one": _ONE})
     tokens = _others(item, "S")
     if over := [*tokens, *(_others(item, "N") if anew else ())]:
         # Before they are sent: who is woken may store another one.
         _update(key, f"REMOVE {', '.join(f'#{number}' for number in range(1, len(over) + 1))}", {}, over)
+    problem: DeployError | AwsUnavailable | None = None
     for token in tokens.values():
-        stepfunctions.end_wait(token)
+        try:
+            stepfunctions.end_wait(token)
+        except (DeployError, AwsUnavailable) as error:
+            problem = error
+    if problem:
+        raise problem
 
 
 def _update(key: str, update: str, values: Mapping[str, Any], names: Sequence[str] = ()) -> Mapping[str, Any]:
