@@ -474,3 +474,20 @@ def test_an_end_is_in_the_history_and_leaves_the_service_to_the_next_one(
     assert (entry.result, entry.ended_at) == (result, clock.now())
     assert (entry.image, entry.revision) == (NEW_IMAGE, (end.output or end.cause or {})["revision"])
     assert state(clock).owner is None
+
+
+def test_where_the_time_went_is_in_the_outcome(model: EcsModel, clock: Clock) -> None:
+    doorman = add_doorman(model, drain=310)
+    doorman.extra = {"loadBalancers": [{"targetGroupArn": "doorman"}]}
+    model.behaviours[NEW_IMAGE] = Behaviour(start=40)
+    outcome = execute(REQUEST, clock).output or {}
+    times, slow = outcome["times"], outcome["slow"]
+    assert list(times) == ["pull", "start", "health", "shift", "drain"]
+    assert (times["start"], times["drain"]) == (pytest.approx(40, abs=2), pytest.approx(310, abs=2))
+    assert [each.partition(" took")[0] for each in slow] == ["draining"]
+
+
+def test_no_time_is_told_where_nothing_was_rolled_out(model: EcsModel, clock: Clock) -> None:
+    add_doorman(model, desired=0)
+    outcome = execute(REQUEST, clock).output or {}
+    assert (outcome["times"], outcome["slow"]) == (None, [])

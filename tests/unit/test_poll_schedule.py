@@ -38,6 +38,11 @@ def test_who_hears_nothing_polls_at_least_as_often(elapsed: float, looks: int) -
     assert deaf <= hears
 
 
+@pytest.mark.parametrize(("elapsed", "wait"), [(0, 60), (56, 168), (300, 900), (3_600, 10_800)])
+def test_who_hears_polls_when_four_times_as_long_has_passed(elapsed: float, wait: int) -> None:
+    assert next_wait(elapsed, 10 * LONGEST_TIMEOUT, looks=len(AFTER_SIGNAL), hears=True) == wait
+
+
 @given(elapsed=seconds)
 def test_who_hears_nothing_is_a_minute_or_a_tenth_late_at_most(elapsed: float) -> None:
     wait = next_wait(elapsed, 10 * LONGEST_TIMEOUT, looks=len(AFTER_SIGNAL), hears=False)

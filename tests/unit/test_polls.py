@@ -237,7 +237,15 @@ def test_an_event_of_another_service_or_of_none_is_passed_over(model: EcsModel, 
     waits = Waits(model, clock)
     del model.services["production1", "other"]
     model._tell_of(other, other.primary, clock.now())
-    model.tell({"detail-type": "ECS Hook State Change", "time": "2026-01-31T12:00:00Z", "detail": {}, "id": "1"})
+    model.tell(
+        {
+            "detail-type": "ECS Hook State Change",
+            "time": "2026-01-31T12:00:00Z",
+            "detail": {},
+            "resources": [],
+            "id": "1",
+        }
+    )
     waits.advance(5)
     assert waits.due == []
     assert model.table.items == {}

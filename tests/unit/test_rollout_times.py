@@ -9,11 +9,7 @@ from hypothesis import strategies as st
 
 from ecs_deploy.core.rollout_times import Times, defaults_that_show, rollout_times
 from ecs_deploy.core.service import Event, Service, Task
-from tests.support.clock import Clock
-from tests.support.doorman import NEW_IMAGE, REQUEST, add_doorman
-from tests.support.ecs_model import Behaviour, EcsModel
 from tests.support.rules import at, service, table, td
-from tests.support.workflow import execute
 
 BEGAN = at(0)
 
@@ -22,7 +18,7 @@ def moment(seconds: float) -> datetime:
     return BEGAN + timedelta(seconds=seconds)
 
 
-def task(started: float | None, pull: tuple[float, float] | None = None, number: int = 2) -> Task:
+def task(started: float | None, pull: tuple[float, float | None] | None = None, number: int = 2) -> Task:
     return Task.described(
         {
             "taskArn": "task",
@@ -31,7 +27,8 @@ def task(started: float | None, pull: tuple[float, float] | None = None, number:
             "createdAt": moment(1),
             "containers": [],
             **({"startedAt": moment(started)} if started is not None else {}),
-            **({"pullStartedAt": moment(pull[0]), "pullStoppedAt": moment(pull[1])} if pull else {}),
+            **({"pullStartedAt": moment(pull[0])} if pull else {}),
+            **({"pullStoppedAt": moment(pull[1])} if pull and pull[1] is not None else {}),
         }
     )
 
@@ -51,6 +48,17 @@ DONE, STEADY = "(deployment ecs-svc/2) deployment completed", "has reached a ste
             with_events((500, DONE), (200, DRAINS), (499, STOPS), (35, "has started 2 tasks: (task 1)")),
             [task(40, (10, 30)), task(50, (20, 35)), task(9, number=1)],
             Times(pull=15, start=35, health=150, shift=0, drain=300),
+        ),
+        "it drains at once": (
+            with_events((60, STEADY), (50, STOPS)),
+            [task(50, (10, 12.34))],
+            Times(2.3, 47.7, 0, 0, 10),
+        ),
+        "a short pull": (with_events((60, STEADY), (52, STOPS)), [task(50, (10, 10.5))], Times(0.5, 49.5, 2, 0, 8)),
+        "a pull without an end": (
+            with_events((60, STEADY), (52, STOPS)),
+            [task(50, (10, None))],
+            Times(0, 50, 2, 0, 8),
         ),
         "without one": (with_events((60, STEADY), (52, STOPS)), [task(50)], Times(0, 50, 2, 0, 8)),
         "ECS tells no events": (with_events(), [task(50)], Times(0, 50, 550, 0, 0)),
@@ -88,28 +96,15 @@ def test_they_are_never_less_than_nothing(
 @pytest.mark.parametrize("balanced", [False, True])
 def test_the_defaults_of_a_load_balancer_are_named_where_they_show(balanced: bool) -> None:
     behind = service(has_load_balancer=balanced)
-    both = defaults_that_show(behind, Times(0, 0, 151.2, 0, 305))
-    assert len(both) == (2 if balanced else 0)
+    named = (
+        (
+            "health checks took 150 s: by default a target group wants five good ones, 30 s apart "
+            "(HealthyThresholdCount, HealthCheckIntervalSeconds)"
+        ),
+        (
+            "draining took 300 s: by default a target group waits 300 s for connections of old tasks "
+            "(deregistration_delay.timeout_seconds)"
+        ),
+    )
+    assert defaults_that_show(behind, Times(0, 0, 150, 0, 300)) == (named if balanced else ())
     assert defaults_that_show(behind, Times(900, 900, 149, 900, 299)) == ()
-    if balanced:
-        assert both[0].startswith(
-            "health checks took 151 s: by default a target group wants five good ones, 30 s apart"
-        )
-        assert both[1].startswith("draining took 305 s: by default a target group waits 300 s")
-
-
-def test_they_are_in_the_outcome(model: EcsModel, clock: Clock) -> None:
-    doorman = add_doorman(model, drain=310)
-    doorman.extra = {"loadBalancers": [{"targetGroupArn": "doorman"}]}
-    model.behaviours[NEW_IMAGE] = Behaviour(start=40)
-    outcome = execute(REQUEST, clock).output or {}
-    times, slow = outcome["times"], outcome["slow"]
-    assert list(times) == ["pull", "start", "health", "shift", "drain"]
-    assert (times["start"], times["drain"]) == (pytest.approx(40, abs=2), pytest.approx(310, abs=2))
-    assert [each.partition(" took")[0] for each in slow] == ["draining"]
-
-
-def test_there_are_none_where_nothing_was_rolled_out(model: EcsModel, clock: Clock) -> None:
-    add_doorman(model, desired=0)
-    outcome = execute(REQUEST, clock).output or {}
-    assert (outcome["times"], outcome["slow"]) == (None, [])

@@ -6,10 +6,11 @@ Revision 1 is what was stable, 2 is brought in; 8 and 9 are a person's.
 from datetime import timedelta
 
 from ecs_deploy.core.call import Displaced, Ruling, after_call, before_call
-from ecs_deploy.core.decision import Decision, Register, Update, wait
+from ecs_deploy.core.decision import Decision, Register, Update, Wait, wait
 from ecs_deploy.core.errors import Error
 from ecs_deploy.core.plan import Failure, Rollout
 from ecs_deploy.core.service import Service
+from ecs_deploy.core.signals import Signals
 from ecs_deploy.core.state import Base, Intent, Phase, State
 from tests.support.rules import (
     FAILED,
@@ -355,3 +356,26 @@ def test_a_return_keeps_why_it_is_one() -> None:
     decision, _ = after_call(PLAN, BACK, calling, BACK_DISPLACING, known(calling), NOW)
     assert isinstance(decision, Update)
     assert decision.rollout.failure == FAILED
+
+
+HEARS = NEW._replace(signals=Signals(heard_at=NOW))
+
+
+@table(
+    "rollout, answer, seconds",
+    {
+        "events will say more": (HEARS, ANSWER, 60),
+        "none has come": (NEW, ANSWER, 56),
+        "none is documented of the end": (HEARS, shifting(2), 56),
+        "of a return that displaced too often": (
+            BACK._replace(signals=Signals(heard_at=NOW)).repeated().repeated(),
+            BACK_DISPLACING,
+            60,
+        ),
+    },
+)
+def test_the_first_wait(rollout: Rollout, answer: Service, seconds: int) -> None:
+    calling = call(rollout, base(2, 1) if rollout.phase is Phase.RETURNING else base(1))
+    found, _ = after_call(PLAN, rollout, calling, answer, known(calling), NOW)
+    assert isinstance(found, Wait)
+    assert found.seconds == seconds

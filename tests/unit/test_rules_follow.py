@@ -16,6 +16,7 @@ from ecs_deploy.core.decision import (
     Register,
     Succeed,
     Update,
+    Wait,
     fail,
     pause,
     skip,
@@ -26,8 +27,9 @@ from ecs_deploy.core.digests import NOTHING_KNOWN, Proof
 from ecs_deploy.core.errors import Error
 from ecs_deploy.core.follow import Step
 from ecs_deploy.core.plan import Explanation, Failure, Plan, Rollout
-from ecs_deploy.core.service import Service
+from ecs_deploy.core.service import Service, Task
 from ecs_deploy.core.service_deployment import Hook
+from ecs_deploy.core.signals import Signals
 from ecs_deploy.core.state import Phase, Result, State
 from ecs_deploy.core.verdict import Finding, Verdict
 from tests.support.rules import (
@@ -91,6 +93,40 @@ UNDECIDED = [Finding.NOT_SHOWN, Finding.IN_PROGRESS, Finding.ECS_IS_ROLLING_BACK
 @pytest.mark.parametrize("finding", UNDECIDED)
 def test_without_a_verdict_it_is_polled_again(finding: Finding, rollout: Rollout) -> None:
     assert typed(poll(finding, rollout)) == typed(Step(wait(PLAN, rollout, NOW, is_rolling=True)))
+
+
+@pytest.mark.parametrize("is_rolling", [True, False])
+def test_how_long_it_waits_where_events_arrive(is_rolling: bool) -> None:
+    heard = NEW._replace(signals=Signals(heard_at=NOW))
+    found = poll(Finding.IN_PROGRESS, heard, shown=SHOWN if is_rolling else shifting(2)).decision
+    assert found == wait(PLAN, heard, NOW, is_rolling=is_rolling)
+    assert isinstance(found, Wait)
+    assert found.seconds == (120 if is_rolling else 56)
+
+
+def test_where_the_time_went_is_told_where_tasks_tell_it() -> None:
+    tasks = tuple(
+        Task.described(
+            {
+                "taskArn": "task",
+                "taskDefinitionArn": td(number),
+                "lastStatus": "RUNNING",
+                "startedAt": at(started),
+                "containers": [],
+            }
+        )
+        for number, started in ((1, 8), (2, 4))
+    )
+    shown = SHOWN._replace(has_load_balancer=True)
+    end = poll(Finding.STABLE, shown=shown, proof=Proof({}, tasks=tasks)).decision
+    assert isinstance(end, Succeed)
+    # Since the first minute, until the ninth.
+    assert end.outcome["times"] == {"pull": 0, "start": 180, "health": 300, "shift": 0, "drain": 0}
+    assert [each.partition(" took")[0] for each in end.outcome["slow"]] == ["health checks"]
+    assert end.outcome["revision"] == PLAN.revision
+    untold = poll(Finding.STABLE, shown=shown, proof=Proof({})).decision
+    assert isinstance(untold, Succeed)
+    assert (untold.outcome["times"], untold.outcome["slow"]) == (None, [])
 
 
 def test_what_ecs_says_against_it_is_remembered() -> None:

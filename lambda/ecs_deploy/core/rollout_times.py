@@ -45,14 +45,14 @@ def rollout_times(
 
     The tasks may be some of many.
     """
-    new = [(task.started_at, task) for task in tasks if task.revision == revision and task.started_at]
+    new = {task.started_at: task for task in tasks if task.revision == revision and task.started_at}
     if not new:
         return None
-    started_at, last = max(new, key=lambda pair: pair[0])
+    started_at = max(new)
     completed_at = _first(service, _COMPLETED, started_at) or now
     drains_at = _first(service, _DRAINS, started_at) or completed_at
     ran, drains, end = (max((moment - began).total_seconds(), 0) for moment in (started_at, drains_at, completed_at))
-    pull = _seconds(last.pull_started_at, last.pull_stopped_at)
+    pull = _seconds(new[started_at].pull_started_at, new[started_at].pull_stopped_at)
     shift = min(service.own_time.total_seconds(), max(drains - ran, 0))
     parts = (min(pull, ran), max(ran - pull, 0), max(drains - ran, 0) - shift, shift, max(end - drains, 0))
     return Times(*(round(each, 1) for each in parts))

@@ -59,8 +59,10 @@ def is_reason(failures: int) -> bool:
 
     One failure may be told three times: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_cwe_events.html
     """
+    if failures <= 3 * FAILURES:
+        return failures >= FAILURES
     times, rest = divmod(failures, FAILURES)
-    return FAILURES <= failures <= 3 * FAILURES or (times > 0 and rest == 0 and times & (times - 1) == 0)
+    return rest == 0 and times & (times - 1) == 0
 
 
 # Where the event of a hook names its service is documented nowhere: any ARN of it will do.
@@ -73,6 +75,6 @@ def _services_of(event: Mapping[str, Any]) -> Iterator[str]:
     group = detail.get("group", "")
     if group.startswith("service:"):
         yield f"{detail['clusterArn'].rpartition('/')[2]}/{group.removeprefix('service:')}"
-    for arn in (*event.get("resources", ()), *detail.values()):
+    for arn in (*event["resources"], *detail.values()):
         if isinstance(arn, str) and (found := _ARN.match(arn)):
             yield "/".join(found.groups())
