@@ -3,7 +3,6 @@
 import os
 import platform
 import statistics
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -80,7 +79,6 @@ def page(results: Results) -> str:
         table_calls=results.calls.to_table,
         most_table_calls=MOST_CALLS.to_table,
         replays=_replays(results.replayed),
-        wrong=_wrong(results.replayed),
         rollouts=_rollouts((*results.ours, *results.peers)),
         real=_real(results.measured),
         means=_means(results.measured),
@@ -133,12 +131,6 @@ def _cell(measured: Sequence[Measured]) -> str:
 
 def _says(measured: Measured) -> str:
     return "says success" if measured.succeeded else "says failure"
-
-
-def _wrong(replayed: Sequence[Measured]) -> str:
-    wrong = Counter((each.deployer, each.scenario, _says(each)) for each in replayed if not each.is_right)
-    rows = [[deployer, scenario, says, str(times)] for (deployer, scenario, says), times in wrong.items()]
-    return _table(["deployer", "rollout", "verdict", "times"], rows)
 
 
 def _rollouts(figures: Iterable[Figures]) -> str:
