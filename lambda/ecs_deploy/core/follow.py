@@ -173,8 +173,10 @@ def _succeeded(plan: Plan, rollout: Rollout, service: Service | None, now: datet
     noted = next((proof.digests[each] for each in plan.containers if each in proof.digests), "")
     known = plan._replace(candidate=plan.candidate._replace(digest=plan.candidate.digest or noted))
     end = succeed(Outcome.DEPLOYED, known, rollout, now, *reasons)
-    times = rollout_times(service, proof.tasks, plan.revision, rollout.since, now) if service else None
-    if service is None or times is None:
+    if service is None:
+        return end
+    times = rollout_times(service, proof.tasks, plan.revision, rollout.since, now)
+    if times is None:
         return end
     spent = {"times": times._asdict(), "slow": list(defaults_that_show(service, times))}
     return end._replace(outcome={**end.outcome, **spent})
