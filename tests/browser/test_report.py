@@ -37,7 +37,10 @@ STORY = Story(
         Row("turn", (Bar("turn", 0.2, 0.4, "waits for its turn"),)),
         Row("update", (Bar("update", 0.4, 0.6, "update"),)),
         Row("poll", (Bar("poll", 5, 5, "poll"),)),
-        Row("rollout", (Bar("pull", 0.6, 3, "doorman:3 pulls the image"), Bar("drain", 3, 5, HOSTILE))),
+        Row(
+            "rollout",
+            (Bar("pull", 0.6, 3, "doorman:3 pulls the image"), Bar("drain", 3, 5, "doorman:3 drains the old tasks")),
+        ),
         Row("verdict", (Bar("verdict", 5, 5, "DeploymentFailed"),)),
         Row("roll back", (Bar("roll back", 5, 5.2, "roll back"),)),
         Row("task of doorman:3", (Bar("pending", 0.6, 2, "pending"), Bar("died", 2, 2, HOSTILE))),
@@ -130,7 +133,7 @@ def test_it_fits_a_phone(measured: dict[int, dict[str, Any]]) -> None:
 def test_nothing_in_it_is_executed_or_loaded(measured: dict[int, dict[str, Any]]) -> None:
     assert not any(shown["executed"] for shown in measured.values())
     assert HOSTILE.partition(">")[0] in measured[1280]["text"]
-    page = render([replace(STORY, reasons=(), rows=STORY.rows[:7])], datetime(2026, 1, 31, tzinfo=UTC))
+    page = render([replace(STORY, reasons=(), slow=(), rows=STORY.rows[:7])], datetime(2026, 1, 31, tzinfo=UTC))
     assert not re.findall(r"<(?:script|link|img|iframe|object)|\s(?:src|href)=|url\(|@import", page)
 
 
