@@ -77,8 +77,12 @@ def test_a_push_becomes_a_deployment(service: Service, deployer: Deployer) -> No
         "deployment": service.primary()["id"],
         "seconds": execution["output"]["seconds"],
         "polls": execution["output"]["polls"],
+        "times": execution["output"]["times"],
+        "slow": [],
         "reasons": [],
     }
+    # Tasks take two tenths of a second to start, one after the other.
+    assert execution["output"]["times"]["start"] > 0
     assert service.images()[0] == image
     assert service.primary()["rolloutState"] == "COMPLETED"
     assert revisions(service) == 2
