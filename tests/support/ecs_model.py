@@ -384,8 +384,10 @@ class EcsModel:
         # Seen for a moment after a registration: hashicorp/terraform-provider-aws#45553.
         if definition["registeredAt"] > (self.clock.now() - timedelta(seconds=self.unknown_seconds)).timestamp():
             raise AwsError("ClientException", "TaskDefinition not found.")
-        # aws/containers-roadmap#2836.
-        if len(service.deployments) >= MOST_DEPLOYMENTS and arn != service.primary.revision:
+        # aws/containers-roadmap#2836. What failed and has no tasks any more is not active:
+        # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html (status)
+        active = [each for each in service.deployments if each.tasks or each.rollout_state != "FAILED"]
+        if len(active) >= MOST_DEPLOYMENTS and arn != service.primary.revision:
             raise AwsError("InvalidParameterException", "5 active deployments exist, unable to create new deployment.")
         before = copy.deepcopy(self._described(service))
         self.before_update[service.cluster, service.name] = self.clock.now(), before
