@@ -132,7 +132,8 @@ _INPUT = "{% $states.input %}"
 _RESUMED = '{"turn": $states.input.turn, "plan": $states.input.plan, "rollout": $states.input.rollout}'
 _RESUME = {"Output": {"resumed": f"{{% {_RESUMED} %}}"}, "Next": REGISTER.state}
 _POLL = {"Output": _INPUT, "Next": POLL.state}
-# The pages that show it differ in its case.
+# https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html says that an error is named after
+# the service, and not how this one is spelled.
 _SIGNALLED = ("DynamoDb.ConditionalCheckFailedException", "DynamoDB.ConditionalCheckFailedException")
 
 
@@ -183,7 +184,12 @@ def definition() -> dict[str, Any]:
 
 
 def _wait(following: Mapping[str, Any], *, otherwise: str) -> dict[str, Any]:
-    """A wait for an event or for its time, whichever comes first; `otherwise` is the state in place of it."""
+    """A wait for an event or for its time, whichever comes first; `otherwise` is the state in place of it.
+
+    All services that are called by the SDK can be called back, and `TimeoutSeconds` may be an expression:
+    https://docs.aws.amazon.com/step-functions/latest/dg/integrate-optimized.html
+    https://docs.aws.amazon.com/step-functions/latest/dg/state-task.html
+    """
     store = {
         "TableName": f"${{{TABLE}}}",
         "Key": {"pk": {"S": "{% $states.input.key %}"}, "sk": {"S": "WAIT"}},

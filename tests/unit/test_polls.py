@@ -1,5 +1,7 @@
 """What a deployment asks of AWS, and how soon it knows: the real handlers over the model, in virtual time."""
 
+from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -111,25 +113,17 @@ def test_ecs_rolls_back_and_its_events_say_so(model: EcsModel, clock: Clock) -> 
     assert (clock.now() - service.primary.completed).total_seconds() <= 6
 
 
-class At:
-    """Waits, and lets something happen once, so many seconds after the update."""
+def after(seconds: float, happens: Callable[[], None], waits: Waits) -> Waits:
+    """The waits, in which something happens once, so many seconds from now."""
+    at, advance, left = waits.clock.now() + timedelta(seconds=seconds), waits.advance, [happens]
 
-    def __init__(self, waits: Waits, seconds: float, happens: Any) -> None:
-        self.waits, self.happens = waits, happens
-        self.at = seconds
-        self.began = waits.clock.now()
-        advance = waits.advance
+    def advancing(step: float) -> None:
+        advance(step)
+        if left and waits.clock.now() >= at:
+            left.pop()()
 
-        def advancing(step: float) -> None:
-            advance(step)
-            if self.happens and (waits.clock.now() - self.began).total_seconds() >= self.at:
-                happens, self.happens = self.happens, None
-                happens()
-
-        waits.advance = advancing  # type: ignore[assignment,method-assign]
-
-    def __call__(self, task: Task, clock: Any, execution: str) -> None:
-        self.waits(task, clock, execution)
+    waits.advance = advancing  # type: ignore[assignment,method-assign]
+    return waits
 
 
 @pytest.mark.parametrize("strategy", ["ROLLING", "BLUE_GREEN"])
@@ -156,7 +150,7 @@ def test_a_hook_is_told_within_seconds_and_polled_hourly_from_then_on(
             told.append((clock.now() - started).total_seconds())
         waits(task, time, execution)
 
-    waits = At(At(Waits(model, clock), paused_at, begin_hook).waits, opened_at, open_hook)
+    waits = after(opened_at, open_hook, after(paused_at, begin_hook, Waits(model, clock)))
     end = execute({**REQUEST, "timeout": 7_200}, clock, wait=wait)
     assert (end.output or {})["outcome"] == "DEPLOYED"
     assert 0 <= told[0] - paused_at <= 5
@@ -204,7 +198,7 @@ def test_where_ecs_shifts_traffic_no_event_of_the_end_is_counted_on(
     service = add_doorman(model, strategy="BLUE_GREEN")
     model.behaviours[NEW_IMAGE] = Behaviour(start=seconds)
     begin = partial(model.tell_of_hook, service, "HOOK_SUCCEEDED")
-    end = execute({**REQUEST, "timeout": 7_200}, clock, wait=At(Waits(model, clock), 5, begin))
+    end = execute({**REQUEST, "timeout": 7_200}, clock, wait=after(5, begin, Waits(model, clock)))
     assert (end.output or {})["outcome"] == "DEPLOYED"
     assert service.primary.completed
     assert (clock.now() - service.primary.completed).total_seconds() <= max(60, 0.1 * seconds)

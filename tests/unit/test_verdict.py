@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from ecs_deploy.core.plan import CLOCKS_DIFFER
 from ecs_deploy.core.service import Service
 from ecs_deploy.core.service_deployment import Hook, ServiceDeployment
 from ecs_deploy.core.verdict import (
-    CLOCKS_DIFFER,
     NOT_SHOWN_YET,
     Finding,
     Followed,

@@ -41,13 +41,13 @@ def read_state(key: str, now: datetime) -> State:
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.ReadConsistency.html
     """
-    item = _get(key, _STATE)
+    item = read_item(key, _STATE)
     return _read(State, item) if item else State(rev=0, since=now)
 
 
 def read_entry(key: str, candidate: Candidate) -> Entry | None:
     """Read the entry of an execution in the history of a service. Raises `DeployError`, `AwsUnavailable`."""
-    item = _get(key, _place(candidate))
+    item = read_item(key, _place(candidate))
     return _read(Entry, item) if item else None
 
 
@@ -94,7 +94,8 @@ def write(key: str, *, before: State, state: State | None = None, entry: Entry |
             raise
 
 
-def _get(key: str, place: str) -> Mapping[str, Any] | None:
+def read_item(key: str, place: str) -> Mapping[str, Any] | None:
+    """Read an item of a service by its sort key; None if there is none. Raises `DeployError`, `AwsUnavailable`."""
     with translating_table():
         answer = connect().get_item(TableName=table(), Key=place_of(key, place), ConsistentRead=True)
     return answer.get("Item")

@@ -26,11 +26,7 @@ _ONE = {"N": "1"}
 
 def read(key: str) -> Signals:
     """Read what has come for a service. Raises `DeployError`, `AwsUnavailable`."""
-    with dynamodb.translating_table():
-        answer = dynamodb.connect().get_item(
-            TableName=dynamodb.table(), Key=dynamodb.place_of(key, PLACE), ConsistentRead=True
-        )
-    item = answer.get("Item", {})
+    item = dynamodb.read_item(key, PLACE) or {}
     heard = item.get(_HEARD, {}).get("S")
     return Signals(
         number=int(item.get(_COUNT, {}).get("N", "0")),

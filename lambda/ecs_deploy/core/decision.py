@@ -139,7 +139,8 @@ def _deployment(plan: Plan, rollout: Rollout) -> dict[str, Any]:
 def wait(plan: Plan, rollout: Rollout, now: datetime, *, is_rolling: bool, looks: int | None = None) -> Wait:
     """Poll again when an event says so, and otherwise by the schedule; `looks` if it is to begin as after a signal.
 
-    That an event comes of the end is documented where the service `is_rolling` only:
+    An event is counted on where the service `is_rolling`: it says that a steady state was reached, or that the circuit
+    breaker tripped. Whether one comes where ECS shifts traffic, the page does not say:
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html
     """
     rollout = rollout._replace(looks=rollout.looks if looks is None else looks)

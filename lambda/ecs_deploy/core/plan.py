@@ -14,8 +14,8 @@ from ecs_deploy.core.state import Base, Candidate, Phase, Stable
 
 # Each time a call of an older execution was applied late, or somebody changed the service in the very moment.
 MOST_REPEATS = 2
-# The clock of EventBridge is another one than the function's, and its events have whole seconds.
-_CLOCKS_DIFFER = timedelta(seconds=5)
+# The clocks of ECS and of EventBridge are others than the function's, and events have whole seconds.
+CLOCKS_DIFFER = timedelta(seconds=5)
 
 
 class Explanation(NamedTuple):
@@ -128,7 +128,7 @@ class Rollout(NamedTuple):
     def hears(self) -> bool:
         """Whether events of the service have arrived since it was updated."""
         heard_at = self.signals.heard_at
-        return heard_at is not None and heard_at > self.since - _CLOCKS_DIFFER
+        return heard_at is not None and heard_at > self.since - CLOCKS_DIFFER
 
     def polled(self, now: datetime, entered_at: datetime, *, retried: bool) -> Self:
         """At a poll. If AWS could not be asked since `entered_at`, that time is not the rollout's, nor is a pause."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ecs_deploy.core.service import Service, Task
 
+# As ECS words them; no page promises these words. Where they differ, all that follows the start counts as health.
 _DRAINS = re.compile(r"has begun draining connections on|has stopped \d+ running tasks")
 _COMPLETED = re.compile(r"deployment completed|has reached a steady state")
 

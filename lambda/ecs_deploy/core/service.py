@@ -142,6 +142,7 @@ _BY_OTHERS = (*_LOST_CAPACITY, "Task stopped by ", "Scaling activity initiated b
 _HEALTH_CHECKS = re.compile(r"Task failed (?:\S+ ){0,3}health check")
 
 
+# As ECS words it; no page promises these words. Where they differ, nothing is counted:
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages.html
 _STARTED = re.compile(r"has started (\d+) tasks")
 

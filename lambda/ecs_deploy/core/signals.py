@@ -57,7 +57,8 @@ def signal_of(event: Mapping[str, Any]) -> Signal | None:
 def is_reason(failures: int) -> bool:
     """Whether so many failed tasks of a deployment are reason to poll: three, and each time they have doubled.
 
-    One failure may be told three times: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_cwe_events.html
+    ECS may send an event several times, so that nine of them may be three failures:
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_cwe_events.html
     """
     if failures <= 3 * FAILURES:
         return failures >= FAILURES

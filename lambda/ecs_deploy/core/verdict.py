@@ -9,14 +9,12 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from ecs_deploy.core.formats import short
+from ecs_deploy.core.plan import CLOCKS_DIFFER
 from ecs_deploy.core.service import Deployment, Service
 from ecs_deploy.core.service_deployment import Hook, ServiceDeployment
 
 # What was just written may not be shown yet: remind101/empire#353, hashicorp/terraform-provider-aws#45553.
 NOT_SHOWN_YET = timedelta(seconds=60)
-
-# ECS's clock is another one than the function's.
-CLOCKS_DIFFER = timedelta(seconds=5)
 
 
 class Finding(Enum):

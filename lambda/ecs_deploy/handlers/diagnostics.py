@@ -5,9 +5,8 @@ from typing import Any
 from ecs_deploy.aws import ecs, logs
 from ecs_deploy.core.diagnosis import Observed, diagnose, log_stream, own_tasks, private_values
 from ecs_deploy.core.errors import AwsUnavailable, DeployError
-from ecs_deploy.core.plan import Explanation, Rollout
+from ecs_deploy.core.plan import CLOCKS_DIFFER, Explanation, Rollout
 from ecs_deploy.core.service import Service, Task
-from ecs_deploy.core.verdict import CLOCKS_DIFFER
 
 _LINES = 5
 

@@ -180,6 +180,7 @@ def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision
             return skip(outcome, job.request.cluster, job.request.service, candidate, wanted.image, job.now, why)
         case Queued(containers):
             turn = Turn(containers, wanted.found.digest, job.now)
+            # Where the turn is free by now, it is taken at once.
             return _still_waits(job.request, candidate, turn) or WaitForTurn(turn, 1, job.request.key, 0)
         case Granted(containers):
             if containers != wanted.containers and wanted.document:
