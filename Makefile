@@ -7,10 +7,10 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit quick mutants explore infra workflow acceptance e2e browser bench load synth diff deploy picture format lock clean
+.PHONY: help setup demo test check unit quick mutants explore infra workflow acceptance e2e browser bench load synth diff deploy deploy-forwarder package picture format lock clean
 
 help:
-	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile
 
 setup: .venv/.installed .venv-emulator/.installed node_modules/.installed ## install everything, pinned, inside this folder
 
@@ -71,6 +71,12 @@ diff: setup ## what a deployment would change in the account of your credentials
 deploy: setup ## deploy to the account of your credentials
 	cdk deploy
 
+deploy-forwarder: setup ## forward the pushes of another registry, with its credentials, to BUS=arn:aws:events:...:event-bus/default
+	cdk deploy EcsDeployForwarder --context forwardTo=$(BUS)
+
+package: setup ## the deployer for whoever has neither CDK nor Node: dist/, a zip file and a template
+	@python -m infra.package dist
+
 picture: setup ## draw the workflow in docs/how-it-works.md anew, and write workflow.asl.json
 	python -m infra.picture docs/how-it-works.md
 	python -m infra.asl
@@ -108,4 +114,4 @@ lock: ## make the lock files anew from requirements/*.in and package.json
 	npm install --package-lock-only --omit-lockfile-registry-resolved
 
 clean: ## remove everything that was installed or made
-	rm -rf .venv .venv-emulator node_modules .build cdk.out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-emulator node_modules .build cdk.out dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -31,7 +31,7 @@ PACKAGE = ROOT / "lambda" / "ecs_deploy"
 BUILD = ROOT / ".build"
 PYTHON = "3.14"
 
-_SERVICES = {"dynamodb", "ecr", "ecs", "logs", "sqs", "ssm", "stepfunctions"}
+_SERVICES = {"cloudwatch", "dynamodb", "ecr", "ecs", "logs", "resourcegroupstaggingapi", "sqs", "ssm", "stepfunctions"}
 _COMPILED = {".so", ".pyd", ".dylib", ".dll"}
 
 

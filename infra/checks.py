@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import Acknowledgment, App, Stack, Validations
+from aws_cdk import Acknowledgment, App, Stack, Token, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from infra.permissions import ANY_REPOSITORY, ANY_REVISION, ANY_ROLE, DEPLOYMENTS, REVISIONS
+from infra.permissions import (
+    ANY_CALENDAR,
+    ANY_REPOSITORY,
+    ANY_REVISION,
+    ANY_ROLE,
+    ANY_SERVICE,
+    DEPLOYMENTS,
+    REVISIONS,
+)
 from infra.workflow import POLL, REGISTER, UPDATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from aws_cdk import aws_sqs as sqs
     from constructs import IConstruct
 
-    from infra.dispatch import Dispatch
+    from infra.context import Discovery
+    from infra.dispatch import Dispatch, Sources
     from infra.functions import Function
     from infra.machine import Machine
     from infra.parameters import Parameters
-    from infra.targets import Target
     from infra.waits import Waits
     from infra.workflow import Step
 
@@ -37,14 +45,17 @@ def acknowledge(
     parameters: Parameters | None,
     workflow: Machine,
     dead_letters: Iterable[sqs.Queue],
-    targets: Sequence[Target],
+    sources: Sources,
 ) -> None:
     """Acknowledge the findings that AWS leaves no way round."""
     ours, ecs = "<AWS::Region>:<AWS::AccountId>", "arn:<AWS::Partition>:ecs:<AWS::Region>:<AWS::AccountId>"
     register, update, poll = (steps[step] for step in (REGISTER, UPDATE, POLL))
     beside = (dispatch.dispatcher, waits.ender, *([parameters.writer] if parameters else []))
     for made in (register, update, poll, *beside):
-        reason = "X-Ray, task definitions and tokens of waits know no resources; tasks are limited to clusters."
+        reason = (
+            "X-Ray, task definitions and tokens of waits know no resources; tasks are limited to clusters; composite "
+            "alarms are shown to whoever may see all."
+        )
         _wildcard(made, "*", reason)
     _wildcard(register, f"{ecs}:{ANY_REVISION}", "A service may run any family. Only what is registered is tagged.")
     for made in (register, update):
@@ -63,10 +74,12 @@ def acknowledge(
         "arn:<AWS::Partition>:logs:*:<AWS::AccountId>:log-group:*:log-stream:*",
         "The last lines of a container that died: its task definition names the log group. Only read.",
     )
-    for cluster in {target.cluster for target in targets}:
+    for cluster in {target.cluster for target in sources.targets} | ({"*"} if sources.discovery else set()):
         for name in (DEPLOYMENTS, REVISIONS):
             reason = "Each deployment makes an id of its own. The service, which is named, has to be allowed too."
             _wildcard(poll, f"{ecs}:{name.format(cluster)}", reason)
+    if sources.discovery:
+        _acknowledge_discovery((*steps.values(), dispatch.dispatcher), workflow, sources.discovery)
     named = Stack.of(workflow).resolve(workflow.machine.state_machine_name)["Fn::GetAtt"][0]
     _wildcard(
         dispatch.dispatcher,
@@ -78,6 +91,21 @@ def acknowledge(
         Validations.of(queue).acknowledge(
             Acknowledgment(id="AwsSolutions::AwsSolutions-SQS3", reason="It is the dead-letter queue.")
         )
+
+
+def _acknowledge_discovery(functions: Iterable[Function], workflow: Machine, discovery: Discovery) -> None:
+    """Acknowledge what nobody can name while services opt in by tags."""
+    ours = "<AWS::Region>:<AWS::AccountId>"
+    tagged = "Services opt in by a tag, which the condition asks for. To describe one without it changes nothing."
+    for made in (*functions, workflow.role):
+        _wildcard(made, f"arn:<AWS::Partition>:ecs:{ours}:{ANY_SERVICE}", tagged)
+        for service, name in (("ecr", ANY_REPOSITORY), ("ssm", ANY_CALENDAR)):
+            _wildcard(
+                made, f"arn:<AWS::Partition>:{service}:{ours}:{name}", "The tags of a service name it. Only read."
+            )
+        for role in discovery.roles if not Token.is_unresolved([*discovery.roles]) else ():
+            reason = "The roles that may be passed to the tasks of services that opt in."
+            _wildcard(made, f"arn:<AWS::Partition>:iam::<AWS::AccountId>:role/{role}", reason)
 
 
 def _wildcard(construct: IConstruct, resource: str, reason: str) -> None:

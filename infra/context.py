@@ -55,7 +55,7 @@ def notify(value: object) -> Notify | None:
     """
     if value is None:
         return None
-    entries = _list(value)
+    entries = _list("notify", value, "email addresses, https URLs and ARNs of chat channels")
     problems = []
     found: dict[str, list[str]] = {"emails": [], "urls": [], "channels": []}
     for index, entry in enumerate(entries):
@@ -74,17 +74,64 @@ def notify(value: object) -> Notify | None:
     return Notify(**{kind: tuple(entries) for kind, entries in found.items()})
 
 
-def _list(value: object) -> list[object]:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise InvalidContext(f"cdk.json, notify: is text that is not JSON ({error}).") from None
+@dataclass(frozen=True)
+class Discovery:
+    """Services may opt in by tags; `roles` are those that their task definitions may carry, `*` for any characters."""
+
+    roles: tuple[str, ...]
+
+
+def discovery(value: object) -> Discovery | None:
+    """Read the context key `discovery`: an object with `roles`, or its JSON text; None where there is none.
+
+    Raises `InvalidContext`.
+    """
+    if value is None:
+        return None
+    value = _read("discovery", value)
+    roles = value.get("roles") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or value.keys() != {"roles"} or not isinstance(roles, list) or not roles:
+        raise InvalidContext('cdk.json, discovery: must be an object with a list of roles, as {"roles": ["*-task"]}.')
+    problems = [
+        f"cdk.json, discovery.roles[{index}]: must be the name of a role, with its path and with '*' for any "
+        f"characters, but is {role!r}."
+        for index, role in enumerate(roles)
+        if not isinstance(role, str) or not _ROLES.fullmatch(role)
+    ]
+    if problems:
+        raise InvalidContext(*problems)
+    return Discovery(tuple(roles))
+
+
+def registries(value: object) -> tuple[str, ...]:
+    """Read the context key `registries`: a list of accounts, with `/` and a region or without, or its JSON text.
+
+    Raises `InvalidContext` with every problem of every entry.
+    """
+    entries = [] if value is None else _list("registries", value, "accounts, as 123456789012 or 123456789012/eu-west-1")
+    problems = [
+        f"cdk.json, registries[{index}]: must be an account, or an account, a slash and a region, but is {entry!r}."
+        for index, entry in enumerate(entries)
+        if not isinstance(entry, str) or not _REGISTRY.fullmatch(entry)
+    ]
+    if problems:
+        raise InvalidContext(*problems)
+    return tuple(dict.fromkeys(map(str, entries)))
+
+
+def _list(key: str, value: object, what: str) -> list[object]:
+    value = _read(key, value)
     if not isinstance(value, list):
-        raise InvalidContext(
-            "cdk.json, notify: must be a list of email addresses, https URLs and ARNs of chat channels."
-        )
+        raise InvalidContext(f"cdk.json, {key}: must be a list of {what}.")
     return value
+
+
+def _read(key: str, value: object) -> object:
+    """A value, which may be the JSON text of one, as `cdk -c` gives it."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise InvalidContext(f"cdk.json, {key}: is text that is not JSON ({error}).") from None
 
 
 def _is_https(text: str) -> bool:
@@ -95,6 +142,9 @@ def _is_https(text: str) -> bool:
     return parts.scheme == "https" and bool(parts.hostname) and re.fullmatch(r"[!-~]{1,2000}", text) is not None
 
 
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+_ROLES = re.compile(r"(?=.{1,576}\Z)(?:[\w+=,.@*-]+/)*[\w+=,.@*-]{1,64}", re.ASCII)
+_REGISTRY = re.compile(r"[0-9]{12}(?:/[a-z]{2,}(?:-[a-z]+)+-[0-9]+)?")
 _EMAIL = re.compile(r"(?=.{3,254}\Z)[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awschatbot.html
 _CHANNEL = re.compile(

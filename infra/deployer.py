@@ -14,7 +14,7 @@ from infra import asset, checks, permissions
 from infra.alarms import Alarms
 from infra.context import LogLevel
 from infra.dashboard import Dashboard
-from infra.dispatch import Dispatch
+from infra.dispatch import Dispatch, Registries, Sources
 from infra.functions import Function, Package
 from infra.machine import Machine
 from infra.notifications import Notifications
@@ -26,14 +26,16 @@ from infra.workflow import STEPS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from infra.context import Notify
+    from infra.context import Discovery, Notify
     from infra.targets import Target
 
 
 class EcsDeploy(Construct):
     """One state machine that deploys the targets; account and region are those of the stack.
 
-    Without `notify` there is no topic, and the alarms are seen in CloudWatch only. `machine` is what others start;
+    Without `notify` there is no topic, and the alarms are seen in CloudWatch only. With `discovery`, services opt in by
+    tags; `registries` are others whose pushes count. `code` is the asset, if it is somewhere already. `machine` is what
+    others start;
     `outputs` are names and ARNs that people want to know, by the name of each.
     """
 
@@ -45,10 +47,14 @@ class EcsDeploy(Construct):
         targets: Sequence[Target],
         log_level: LogLevel = LogLevel.INFO,
         notify: Notify | None = None,
+        discovery: Discovery | None = None,
+        registries: Registries | None = None,
+        code: lambda_.Code | None = None,
     ) -> None:
         super().__init__(scope, id)
-        package = Package(lambda_.Code.from_asset(str(asset.build(targets))), log_level)
+        package = Package(code or lambda_.Code.from_asset(str(asset.build(targets))), log_level)
         table = Table(self)
+        environment = {**table.environment, **({"DISCOVERY": "true"} if discovery else {})}
         steps = {
             step: Function(
                 self,
@@ -56,14 +62,15 @@ class EcsDeploy(Construct):
                 module=step.module,
                 doing=step.doing,
                 package=package,
-                environment=table.environment,
-                allowed=permissions.of_step(step, targets, table.table_arn),
+                environment=environment,
+                allowed=permissions.of_step(step, targets, discovery, table.table_arn),
             )
             for step in STEPS
         }
-        workflow = Machine(self, {step: made.function for step, made in steps.items()}, table, targets)
-        waits = Waits(self, table, package)
-        dispatch = Dispatch(self, workflow.machine, table, targets, package)
+        workflow = Machine(self, {step: made.function for step, made in steps.items()}, table, targets, discovery)
+        waits = Waits(self, table, package, environment, discovery)
+        sources = Sources(targets, discovery, registries)
+        dispatch = Dispatch(self, workflow.machine, table, sources, package, environment)
         written = with_parameters(targets)
         parameters = Parameters(self, workflow.machine, written, package) if written else None
         notifications = None if notify is None else Notifications(self, workflow.machine, notify)
@@ -95,4 +102,4 @@ class EcsDeploy(Construct):
             self.outputs["NotificationsDeadLetterQueueUrl"] = notifications.dead_letters.queue_url
             if notifications.chat:
                 self.outputs["ChatTopicArn"] = notifications.chat.topic_arn
-        checks.acknowledge(steps, dispatch, waits, parameters, workflow, dead_letters.values(), targets)
+        checks.acknowledge(steps, dispatch, waits, parameters, workflow, dead_letters.values(), sources)

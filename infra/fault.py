@@ -94,6 +94,7 @@ def caught(doing: str, function: str, *, has_plan: bool) -> dict[str, Any]:
         ),
         "startedAt": read(started_at),
         "seconds": "{% $max([0, $millis() - $toMillis($states.context.Execution.StartTime)]) / 1000 %}",
+        "repeated": False,
         "leadTime": None,
     }
     failure = {"error": "DeploymentFailed", "cause": cause}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aws_cdk import aws_lambda as lambda_
 
+    from infra.context import Discovery
     from infra.table import Table
     from infra.targets import Target
     from infra.workflow import Step
@@ -29,10 +30,15 @@ class Machine(Construct):
     """The state machine, Standard: an execution may last a day and is exactly-once."""
 
     def __init__(
-        self, scope: Construct, functions: Mapping[Step, lambda_.Function], table: Table, targets: Sequence[Target]
+        self,
+        scope: Construct,
+        functions: Mapping[Step, lambda_.Function],
+        table: Table,
+        targets: Sequence[Target],
+        discovery: Discovery | None,
     ) -> None:
         super().__init__(scope, "Workflow")
-        describe, *more = permissions.of_workflow(targets)
+        describe, *more = permissions.of_workflow(targets, discovery)
         self.log_group = logs.LogGroup(
             self,
             "Logs",

@@ -74,7 +74,12 @@ class Notifications(Construct):
             self._rule(
                 "Outcome",
                 "how an execution ended, or what it waits for",
-                {**outcome_pattern(arn), "detail-type": [OUTCOME, PAUSED]},
+                {
+                    **outcome_pattern(arn),
+                    "detail-type": [OUTCOME, PAUSED],
+                    # A pause has no such member.
+                    "detail": {"repeated": [{"exists": False}, False]},
+                },
                 OUTCOME_PATHS,
             ),
             self._rule("Silent", "an execution ended without an event of its own", silent_pattern(arn), SILENT_PATHS),

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aws_cdk import Aws
+from aws_cdk import Aws, Token
 from aws_cdk.aws_iam import PolicyStatement
 
 from infra.context import InvalidContext
@@ -25,11 +25,16 @@ from infra.workflow import POLL, REGISTER, UPDATE, Step
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from infra.context import Discovery
     from infra.targets import Target
 
     Documents = list[list[PolicyStatement]]
 
 ANY_REPOSITORY = "repository/*"
+ANY_SERVICE = "service/*"
+ANY_CLUSTER = "cluster/*"
+ANY_CALENDAR = "document/*"
+_HAS_TAG = {"Null": {"aws:ResourceTag/ecs-deploy:repository": "false"}}
 ANY_ROLE = "role/*"
 ANY_REVISION = "task-definition/*"
 # Each deployment makes ids of its own.
@@ -59,12 +64,18 @@ class Grant:
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/security_iam_id-based-policy-examples.html
     by_cluster: bool = False
     passed_to: tuple[str, ...] = ()
+    # Only services that have opted in by this tag:
+    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/security_iam_id-based-policy-examples.html
+    tagged: bool = False
 
     def statement(self, arns: list[str]) -> PolicyStatement:
         """The grant for these ARNs."""
         if self.by_cluster:
-            condition = {"ArnEquals": {"ecs:cluster": arns}}
+            operator = "ArnLike" if any(each.endswith(ANY_CLUSTER) for each in arns) else "ArnEquals"
+            condition = {operator: {"ecs:cluster": arns}}
             return PolicyStatement(actions=list(self.actions), resources=["*"], conditions=condition)
+        if self.tagged:
+            return PolicyStatement(actions=list(self.actions), resources=arns, conditions=_HAS_TAG)
         services = self.passed_to[0] if len(self.passed_to) == 1 else list(self.passed_to)
         conditions = {"StringEquals": {"iam:PassedToService": services}} if services else None
         return PolicyStatement(actions=list(self.actions), resources=arns, conditions=conditions)
@@ -76,12 +87,12 @@ class Grant:
         return f"arn:{Aws.PARTITION}:{service}:{'' if service == 'iam' else Aws.REGION}:{Aws.ACCOUNT_ID}:"
 
 
-def of_step(step: Step, targets: Sequence[Target], table: str) -> Documents:
+def of_step(step: Step, targets: Sequence[Target], discovery: Discovery | None, table: str) -> Documents:
     """The documents of a step, which uses the table with the ARN `table`."""
-    return {REGISTER: _of_register, UPDATE: _of_update, POLL: _of_poll}[step](targets, table)
+    return {REGISTER: _of_register, UPDATE: _of_update, POLL: _of_poll}[step](targets, discovery, table)
 
 
-def _of_register(targets: Sequence[Target], table: str) -> Documents:
+def _of_register(targets: Sequence[Target], discovery: Discovery | None, table: str) -> Documents:
     # Registering lists `task-definition*` in the reference, but its errors name `*`, which is right under both.
     tag = Grant(("ecs:TagResource",), ())
     return _documents(
@@ -94,30 +105,36 @@ def _of_register(targets: Sequence[Target], table: str) -> Documents:
                 conditions={"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}},
             ),
             *_of_table(table, "GetItem", "PutItem", "Query"),
+            *_of_alarms(targets, discovery),
         ],
         [
-            Grant(_PASS_ROLE, _roles(targets), passed_to=_TO_TASKS),
-            Grant(("ecr:BatchGetImage", "ecr:DescribeImages", "ecr:GetLifecyclePolicy"), _repositories(targets)),
+            Grant(_PASS_ROLE, _roles(targets, discovery), passed_to=_TO_TASKS),
+            Grant(("ecr:BatchGetImage", "ecr:DescribeImages", "ecr:GetLifecyclePolicy"), _images(targets, discovery)),
             Grant(("ecr:PutImage",), _repositories(each for each in targets if each.retain)),
-            _of_tasks(targets),
+            _of_tasks(targets, discovery),
             Grant(("ecs:DescribeServices",), _services(targets)),
+            *_of_tagged(discovery, "ecs:DescribeServices"),
+            _of_windows(targets, discovery),
         ],
     )
 
 
-def _of_update(targets: Sequence[Target], table: str) -> Documents:
+def _of_update(targets: Sequence[Target], discovery: Discovery | None, table: str) -> Documents:
     # An update passes the roles of its task definition, which the reference does not list.
+    actions = ("ecs:DescribeServices", "ecs:UpdateService")
     return _documents(
         _of_table(table, "GetItem", "PutItem"),
         [
-            Grant(_PASS_ROLE, _roles(targets), passed_to=_TO_ECS),
-            Grant(("ecs:DescribeServices", "ecs:UpdateService"), _services(targets)),
+            Grant(_PASS_ROLE, _roles(targets, discovery), passed_to=_TO_ECS),
+            Grant(actions, _services(targets)),
+            *_of_tagged(discovery, *actions),
         ],
     )
 
 
-def _of_poll(targets: Sequence[Target], table: str) -> Documents:
-    clusters = _clusters(targets)
+def _of_poll(targets: Sequence[Target], discovery: Discovery | None, table: str) -> Documents:
+    clusters = (*_clusters(targets), *(["*"] if discovery else []))
+    actions = ("ecs:DescribeServices", "ecs:ListServiceDeployments", _OF_DEPLOYMENTS, _OF_REVISIONS, _STOP)
     return _documents(
         [
             _of_any("ecs:DescribeTaskDefinition", "ecs:DeregisterTaskDefinition"),
@@ -128,32 +145,52 @@ def _of_poll(targets: Sequence[Target], table: str) -> Documents:
             *_of_table(table, "GetItem", "PutItem"),
         ],
         [
-            _of_tasks(targets),
+            _of_tasks(targets, discovery),
             Grant((_OF_DEPLOYMENTS, _STOP), tuple(map(DEPLOYMENTS.format, clusters))),
             Grant((_OF_REVISIONS,), tuple(map(REVISIONS.format, clusters))),
-            Grant(
-                ("ecs:DescribeServices", "ecs:ListServiceDeployments", _OF_DEPLOYMENTS, _OF_REVISIONS, _STOP),
-                _services(targets),
-            ),
+            Grant(actions, _services(targets)),
+            *_of_tagged(discovery, *actions),
         ],
     )
 
 
-def of_dispatcher(targets: Sequence[Target], own: Sequence[PolicyStatement], table: str) -> Documents:
+def of_dispatcher(
+    targets: Sequence[Target], discovery: Discovery | None, own: Sequence[PolicyStatement], table: str
+) -> Documents:
     """The documents of the dispatcher, which has statements of its `own`."""
     pushed = [target for target in targets if target.repository]
-    return _documents(
-        [_of_any("ecs:DescribeTaskDefinition"), *own, *_of_table(table, "GetItem", "PutItem", "Query")],
+    discover = (
         [
-            Grant(("ecr:DescribeImages", "ecr:BatchGetImage"), _repositories(pushed)),
+            _of_any("tag:GetResources"),
+            PolicyStatement(actions=["dynamodb:DeleteItem"], resources=[table]),
+            # Also of those that have taken their tags away.
+            PolicyStatement(
+                actions=["ecs:DescribeServices"],
+                resources=[Grant(("ecs:DescribeServices",), ()).arn_prefix + ANY_SERVICE],
+            ),
+        ]
+        if discovery
+        else []
+    )
+    return _documents(
+        [
+            _of_any("ecs:DescribeTaskDefinition"),
+            *own,
+            *_of_table(table, "GetItem", "PutItem", "Query"),
+            *_of_alarms(targets, discovery),
+            *discover,
+        ],
+        [
+            Grant(("ecr:DescribeImages", "ecr:BatchGetImage"), _images(pushed, discovery)),
             Grant(("ecs:DescribeServices",), _services(targets)),
+            _of_windows(targets, discovery),
         ],
     )
 
 
-def of_waits(table: str) -> Documents:
+def of_waits(table: str, discovery: Discovery | None) -> Documents:
     """The documents of the function that ends waits."""
-    return [_of_table(table)]
+    return [_of_table(table, *(["GetItem"] if discovery else []))]
 
 
 def of_parameters(targets: Sequence[Target]) -> Documents:
@@ -165,14 +202,40 @@ def of_parameters(targets: Sequence[Target]) -> Documents:
     )
 
 
-def of_workflow(targets: Sequence[Target]) -> Documents:
+def of_workflow(targets: Sequence[Target], discovery: Discovery | None) -> Documents:
     """The documents of the state machine to describe a service that a broken function has left."""
-    return _documents([], [Grant(("ecs:DescribeServices",), _services(targets))])
+    describe = "ecs:DescribeServices"
+    return _documents([], [Grant((describe,), _services(targets)), *_of_tagged(discovery, describe)])
 
 
-def _of_tasks(targets: Sequence[Target]) -> Grant:
+def _of_tagged(discovery: Discovery | None, *actions: str) -> list[Grant]:
+    """Actions on the services that have opted in."""
+    return [Grant(actions, (ANY_SERVICE,), tagged=True)] if discovery else []
+
+
+def _of_tasks(targets: Sequence[Target], discovery: Discovery | None) -> Grant:
     clusters = tuple(f"cluster/{each}" for each in _clusters(targets))
-    return Grant(("ecs:ListTasks", "ecs:DescribeTasks"), clusters, by_cluster=True)
+    any_cluster = (ANY_CLUSTER,) if discovery else ()
+    return Grant(("ecs:ListTasks", "ecs:DescribeTasks"), (*clusters, *any_cluster), by_cluster=True)
+
+
+def _of_windows(targets: Sequence[Target], discovery: Discovery | None) -> Grant:
+    """To see whether a calendar of this account or another one is open. The tags of a service may name any.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html
+    """
+    windows = [each.window for each in targets if each.window]
+    documents = [each if each.startswith("arn:") else f"document/{each}" for each in windows]
+    return Grant(("ssm:GetCalendarState",), _unique([*documents, *([ANY_CALENDAR] if discovery else [])]))
+
+
+def _of_alarms(targets: Sequence[Target], discovery: Discovery | None) -> list[PolicyStatement]:
+    """To see whether an alarm is OK; of a composite one, AWS shows nothing to a permission for less than all.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+    """
+    is_needed = discovery or any(each.alarm for each in targets)
+    return [_of_any("cloudwatch:DescribeAlarms")] if is_needed else []
 
 
 def _clusters(targets: Iterable[Target]) -> tuple[str, ...]:
@@ -183,17 +246,31 @@ def _services(targets: Iterable[Target]) -> tuple[str, ...]:
     return _unique(f"service/{target.cluster}/{target.service}" for target in targets)
 
 
+def _images(targets: Iterable[Target], discovery: Discovery | None) -> tuple[str, ...]:
+    return (ANY_REPOSITORY,) if discovery else _repositories(targets)
+
+
 def _repositories(targets: Iterable[Target]) -> tuple[str, ...]:
     """The repositories that images may come from: any, once a target names none."""
-    names = _unique(f"repository/{target.repository or '*'}" for target in targets)
+    names = _unique(_repository(target) for target in targets)
     return (ANY_REPOSITORY,) if ANY_REPOSITORY in names else names
 
 
-def _roles(targets: Sequence[Target]) -> tuple[str, ...]:
+def _repository(target: Target) -> str:
+    name = f"repository/{target.repository or '*'}"
+    if target.registry is None:
+        return name
+    account, region = target.registry_place
+    return f"arn:{Aws.PARTITION}:ecr:{region}:{account}:{name}"
+
+
+def _roles(targets: Sequence[Target], discovery: Discovery | None) -> tuple[str, ...]:
     """The roles that revisions may carry: any, once a target names none."""
     if any(target.roles is None for target in targets):
         return (ANY_ROLE,)
-    return _unique(f"role/{role}" for target in targets for role in target.roles or ())
+    discovered = discovery.roles if discovery else ()
+    roles = [*(role for target in targets for role in target.roles or ()), *discovered]
+    return _unique(role if Token.is_unresolved([role]) else f"role/{role}" for role in roles)
 
 
 def _documents(fixed: Sequence[PolicyStatement], grants: Iterable[Grant]) -> Documents:
@@ -209,7 +286,8 @@ def _documents(fixed: Sequence[PolicyStatement], grants: Iterable[Grant]) -> Doc
             if cost > room:
                 packed.append({})
                 room = _DOCUMENT
-            packed[-1].setdefault(grant, []).append(grant.arn_prefix + name)
+            is_whole = name.startswith("arn:") or Token.is_unresolved([name])
+            packed[-1].setdefault(grant, []).append(name if is_whole else grant.arn_prefix + name)
             room -= cost
     if len(packed) > GREATEST_NUMBER_OF_DOCUMENTS:
         raise InvalidContext(

@@ -19,6 +19,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from semantic_version import NpmSpec
+
 from infra.context import InvalidContext
 
 if TYPE_CHECKING:
@@ -30,14 +32,26 @@ SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 10, 86_400
 DEFAULT_RECONCILE = "1 hour"
 MOST_OFTEN_RECONCILED = 5
 """Minutes: events are seldom lost, and each time costs some calls for each target."""
+LONGEST_AGE = 14 * 1440
+"""Minutes: while a push waits, a message is sent again every quarter of an hour."""
 
 _ECS_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _REPOSITORY = re.compile(
     r"(?=.{2,256}\Z)(?:[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*/)*[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 )
-_TAG = re.compile(r"[A-Za-z0-9_.*-]{1,128}")
+# The grammar of the dispatcher: lambda/ecs_deploy/core/tag_policy.py.
+# https://docs.aws.amazon.com/general/latest/gr/ecr.html
+_HOST = re.compile(r"\A(?P<host>(?P<account>[0-9]{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+)/")
+_TAG = re.compile(r"!?[A-Za-z0-9_.*-]{1,128}|(?=[^*]*(?:\*[^*]*){0,2}\Z)[A-Za-z0-9_.*-]*\{n\}[A-Za-z0-9_.*-]*")
+_SEMVER = "semver:"
 _ROLE = re.compile(r"(?=.{1,576}\Z)(?:[\w+=,.@-]+/)*[\w+=,.@-]{1,64}", re.ASCII)
 _PARAMETER = re.compile(r"(?=.{1,1000}\Z)(?!/?(?i:aws|ssm))(?:(?:/[A-Za-z0-9_.-]+){1,15}|[A-Za-z0-9_.-]+)")
+# https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_CreateDocument.html
+_DOCUMENT = re.compile(r"[A-Za-z0-9_.-]{3,128}")
+_CALENDAR_ARN = re.compile(rf"arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{{12}}:document/{_DOCUMENT.pattern}")
+# What a policy would read as more than a name is no name here:
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+_ALARM = re.compile(r"[^*?$\"\\\x00-\x1f]{1,255}")
 # At most a year: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 _RATE = re.compile(r"(?=[0-9]{1,3} )(?P<number>[1-9][0-9]*) (?P<unit>minute|hour|day)s?")
 _MINUTES = {"minute": 1, "hour": 60, "day": 1440}
@@ -53,6 +67,9 @@ class Target:
     `reconcile` is the minutes from one search for what was missed to the next; None for none. `roles` are the names,
     with their paths, of the roles that its task definition may carry; None for any role of the account. `parameter` is
     the name of the one in Systems Manager to which the image is written that the service runs.
+
+    Pushes wait until their image is `minAge` seconds old, while the change calendar `window` is closed, while the
+    `alarm` is not OK, and, with `stickyRevert`, after a revert by hand.
     """
 
     cluster: str
@@ -68,25 +85,39 @@ class Target:
     reconcile: int | None = None
     roles: tuple[str, ...] | None = None
     parameter: str | None = None
+    minAge: int = 0  # noqa: N815
+    window: str | None = None
+    alarm: str | None = None
+    stickyRevert: bool = False  # noqa: N815
+    registry: str | None = None
+
+    @property
+    def registry_place(self) -> tuple[str, str]:
+        """The account and the region of the registry, where it has one of its own."""
+        found = _HOST.match(f"{self.registry}/")
+        return (found["account"], found["region"]) if found else ("", "")
 
 
-def parse(value: object) -> tuple[Target, ...]:
+def parse(value: object, registries: Sequence[str] = (), *, may_be_empty: bool = False) -> tuple[Target, ...]:
     """Read the context key `targets`: a list, or the JSON text of one, as `cdk -c targets='[…]'` gives it.
 
-    Raises `InvalidContext` with every problem of every entry.
+    A repository may be of one of the `registries`. Raises `InvalidContext` with every problem of every entry.
     """
-    entries = _entries(value)
+    entries = _entries(value, may_be_empty=may_be_empty)
     problems: list[str] = []
     targets: list[Target] = []
     for index, entry in enumerate(entries):
-        found = _problems(entry)
+        found = _problems(entry, registries)
         problems += [f"cdk.json, targets[{index}]{problem}" for problem in found]
         if found or not isinstance(entry, dict):
             continue
         rate = entry.get("reconcile", DEFAULT_RECONCILE) if "repository" in entry else None
         read = {"tags": tuple(entry.get("tags", EVERY_TAG)), "reconcile": _minutes(rate) if rate else None}
-        roles = {"roles": tuple(entry["roles"])} if "roles" in entry else {}
-        target = Target(**{**entry, **read, **roles})
+        more: dict[str, object] = {"roles": tuple(entry["roles"])} if "roles" in entry else {}
+        if host := _HOST.match(entry.get("repository", "")):
+            more |= {"registry": host["host"], "repository": entry["repository"][host.end() :]}
+        more |= {"minAge": (_minutes(entry["minAge"]) or 0) * 60} if "minAge" in entry else {}
+        target = Target(**{**entry, **read, **more})
         problems += _shared_parameter(index, target, targets)
         if target in targets:
             problems.append(f"cdk.json, targets[{index}]: says the same as targets[{targets.index(target)}].")
@@ -98,8 +129,14 @@ def parse(value: object) -> tuple[Target, ...]:
 
 def as_json(targets: Sequence[Target]) -> str:
     """The targets as the dispatcher reads them, which has no use for roles and parameters."""
-    keys = ("cluster", "service", "repository", "tags", "timeout", "rollback", "container", "pin", "retain")
-    renamed = {"require_rollback": "requireRollback", "reconcile_minutes": "reconcile"}
+    keys: tuple[str, ...] = ("cluster", "service", "repository", "tags", "timeout", "rollback", "container", "pin")
+    keys += ("retain", "window", "alarm", "registry")
+    renamed = {
+        "require_rollback": "requireRollback",
+        "reconcile_minutes": "reconcile",
+        "min_age": "minAge",
+        "sticky_revert": "stickyRevert",
+    }
     return json.dumps(
         [
             {key: getattr(each, name) for key, name in (dict(zip(keys, keys, strict=True)) | renamed).items()}
@@ -108,7 +145,7 @@ def as_json(targets: Sequence[Target]) -> str:
     )
 
 
-def _entries(value: object) -> list[object]:
+def _entries(value: object, *, may_be_empty: bool) -> list[object]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -116,14 +153,14 @@ def _entries(value: object) -> list[object]:
             raise InvalidContext(f"cdk.json, targets: is text that is not JSON ({error}).") from None
     if not isinstance(value, list):
         raise InvalidContext("cdk.json, targets: must be a list of targets.")
-    if not value:
+    if not value and not may_be_empty:
         raise InvalidContext(
             "cdk.json, targets: is empty, so nothing could be deployed. Name at least one cluster and service."
         )
     return value
 
 
-def _problems(entry: object) -> list[str]:
+def _problems(entry: object, registries: Sequence[str]) -> list[str]:
     """Every problem of one entry, each starting with the key it is about."""
     if not isinstance(entry, dict):
         return [f": must be an object with cluster and service, but is {entry!r}."]
@@ -133,7 +170,11 @@ def _problems(entry: object) -> list[str]:
             problems.append(f".{key}: is not a key of a target; the keys are {', '.join(_RULES)}.")
         elif said := _RULES[key](value):
             problems.append(f".{key}: {said}, but is {value!r}.")
-    meaningless = [key for key in ("tags", "pin", "requireRollback", "retain") if key in entry]
+    repository = entry.get("repository")
+    host = None if _repository(repository) else _HOST.match(str(repository))
+    if host and not {host["account"], f"{host['account']}/{host['region']}"} & {*registries}:
+        problems.append(f".repository: its registry is not listed in registries; add {host['account']} there.")
+    meaningless = [key for key in _OF_PUSHES if key in entry]
     meaningless += ["reconcile"] if entry.get("reconcile") is not None else []
     if "parameter" in entry and not entry.keys() & {"repository", "container"}:
         problems.append(".parameter: needs repository or container, which says whose image to write.")
@@ -148,16 +189,35 @@ def _ecs_name(value: object) -> str | None:
 
 
 def _repository(value: object) -> str | None:
-    valid = isinstance(value, str) and _REPOSITORY.fullmatch(value)
-    return None if valid else "must be the name of an ECR repository, without registry and tag"
+    valid = isinstance(value, str) and _REPOSITORY.fullmatch(_HOST.sub("", value))
+    return (
+        None
+        if valid
+        else (
+            "must be the name of an ECR repository, without a tag, after its registry's host where that is another one"
+        )
+    )
 
 
 def _tags(value: object) -> str | None:
     if not isinstance(value, list) or not value:
         return "must be a list with at least one tag"
-    if not all(isinstance(tag, str) and _TAG.fullmatch(tag) for tag in value):
-        return "must hold tags of 1 to 128 letters, digits, '_', '.' and '-', with '*' for any characters"
+    if not all(isinstance(tag, str) and _is_pattern(tag) for tag in value):
+        return (
+            "must hold patterns of 1 to 128 letters, digits, '_', '.' and '-', with '*' for any characters, '!' before "
+            "what is left out, or one '{n}' for a number; or semver: and a range, such as 'semver:>=1.2 <2'"
+        )
     return None if len(set(value)) == len(value) else "must name each tag once"
+
+
+def _is_pattern(tag: str) -> bool:
+    if not tag.startswith(_SEMVER):
+        return _TAG.fullmatch(tag) is not None
+    try:
+        NpmSpec(tag.removeprefix(_SEMVER))
+    except ValueError:
+        return False
+    return bool(tag.removeprefix(_SEMVER).strip())
 
 
 def _timeout(value: object) -> str | None:
@@ -203,6 +263,23 @@ def _minutes(rate: str) -> int | None:
     return int(found["number"]) * _MINUTES[found["unit"]] if found else None
 
 
+def _min_age(value: object) -> str | None:
+    valid = isinstance(value, str) and 0 < (_minutes(value) or 0) <= LONGEST_AGE
+    return None if valid else 'must be an age of 14 days at most, such as "30 minutes", "1 hour" or "2 days"'
+
+
+def _window(value: object) -> str | None:
+    valid = isinstance(value, str) and (_DOCUMENT.fullmatch(value) or _CALENDAR_ARN.fullmatch(value))
+    return None if valid else "must be the name or the ARN of a change calendar of Systems Manager"
+
+
+def _alarm(value: object) -> str | None:
+    valid = isinstance(value, str) and _ALARM.fullmatch(value)
+    return None if valid else "must be the name of an alarm of CloudWatch"
+
+
+# Without a repository they have no meaning.
+_OF_PUSHES = ("tags", "pin", "requireRollback", "retain", "minAge", "window", "alarm", "stickyRevert")
 _RULES: dict[str, Callable[[object], str | None]] = {
     "repository": _repository,
     "tags": _tags,
@@ -217,4 +294,8 @@ _RULES: dict[str, Callable[[object], str | None]] = {
     "reconcile": _reconcile,
     "roles": _roles,
     "parameter": _parameter,
+    "minAge": _min_age,
+    "window": _window,
+    "alarm": _alarm,
+    "stickyRevert": _flag,
 }

@@ -17,6 +17,9 @@ from infra import permissions
 from infra.functions import Function
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from infra.context import Discovery
     from infra.functions import Package
     from infra.table import Table
 
@@ -27,7 +30,14 @@ USEFUL = Duration.minutes(5)
 class Waits(Construct):
     """The rule, and the function that it invokes."""
 
-    def __init__(self, scope: Construct, table: Table, package: Package) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        table: Table,
+        package: Package,
+        environment: Mapping[str, str],
+        discovery: Discovery | None,
+    ) -> None:
         super().__init__(scope, "Waits")
         self.ender = Function(
             self,
@@ -35,8 +45,8 @@ class Waits(Construct):
             module="end_waits",
             doing="ending the waits of executions by what ECS tells",
             package=package,
-            environment=table.environment,
-            allowed=permissions.of_waits(table.table_arn),
+            environment=environment,
+            allowed=permissions.of_waits(table.table_arn, discovery),
         )
         retry = events.CfnRule.RetryPolicyProperty(
             maximum_event_age_in_seconds=USEFUL.to_seconds(), maximum_retry_attempts=185

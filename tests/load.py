@@ -65,11 +65,15 @@ class Push:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What happens at once, and the share of the polls that may be throttled meanwhile."""
+    """What happens at once, and the share of the polls that may be throttled meanwhile.
+
+    The services are targets, or have opted in `by_tags`.
+    """
 
     name: str
     pushes: Callable[[random.Random], Iterable[Push]]
     most_throttled: float
+    by_tags: bool = False
 
 
 def one_push_of_many_services(_random: random.Random) -> Iterator[Push]:
@@ -89,10 +93,18 @@ def four_pushes_of_each_service(random_: random.Random) -> Iterator[Push]:
         yield from (Push(service, f"app-{service}", number, after) for number, after in enumerate(moments, start=1))
 
 
+def twenty_pushes_of_many_services(_random: random.Random) -> Iterator[Push]:
+    """Twenty repositories at once, each with the services of a team."""
+    return (Push(service, f"team-{service % 20}", 1, 0) for service in range(500))
+
+
 SCENARIOS = (
     Scenario("200 services, one push", one_push_of_many_services, most_throttled=0.25),
     Scenario("100 services, a push each within a minute", a_push_of_each_service, most_throttled=0.1),
     Scenario("20 services, four pushes each within a minute", four_pushes_of_each_service, most_throttled=0),
+    Scenario(
+        "500 services by tags, 20 pushes at once", twenty_pushes_of_many_services, most_throttled=0.25, by_tags=True
+    ),
 )
 
 
@@ -185,12 +197,22 @@ def play(scenario: Scenario, seed: int = SEED) -> Played:
     random_ = random.Random(seed)
     clock = Clock()
     model = EcsModel(clock)
-    began = clock.now()
     pushes = list(scenario.pushes(random_))
     rollouts = {push.service: random_.uniform(SHORTEST_ROLLOUT, LONGEST_ROLLOUT) for push in pushes}
     services = {number: add_service(model, number, seconds) for number, seconds in rollouts.items()}
     served = {push.service: target(services[push.service], push.repository) for push in pushes}
-    contention = Contention(model, clock, list(served.values()), seed)
+    listed = [] if scenario.by_tags else list(served.values())
+    contention = Contention(model, clock, listed, seed, discovers=scenario.by_tags)
+    if scenario.by_tags:
+        for number, service in services.items():
+            tags = {"repository": served[number]["repository"], "container": "app"}
+            service.tags = {f"ecs-deploy:{key}": value for key, value in tags.items()}
+        contention.deliver({"discover": True})
+        contention.run()
+        # What this has used up is there again.
+        clock.advance(MINUTE)
+        contention.calls.clear()
+    began = clock.now()
     for push in {push.event: push for push in pushes}.values():
         model.push_image(push.repository, push.digest, str(push.number))
         event = push_event(

@@ -82,9 +82,9 @@ def hook(service_arn: str, service_deployment: str, hook_id: str) -> None:
     send("ECS Hook State Change", service_arn, detail)
 
 
-def send(detail_type: str, resource: str, detail: Record) -> None:
+def send(detail_type: str, resource: str, detail: Record, source: str = "aws.ecs") -> None:
     """Send an event, on time of its own: whoever changes a service holds the scheduler's lock."""
-    entry = {"Source": "aws.ecs", "DetailType": detail_type, "Detail": json.dumps(detail), "Resources": [resource]}
+    entry = {"Source": source, "DetailType": detail_type, "Detail": json.dumps(detail), "Resources": [resource]}
     put = importlib.import_module(EVENTS)._put_events
     arguments = (put, {"Entries": [entry]}, True)
     threading.Thread(target=contextvars.copy_context().run, args=arguments, daemon=True).start()

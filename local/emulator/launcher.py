@@ -20,6 +20,7 @@ import threading
 from pathlib import Path
 
 from local.emulator import (
+    bus_policies,
     containers,
     deployments,
     ecr,
@@ -31,6 +32,7 @@ from local.emulator import (
     service_deployments,
     simulation,
     stepfunctions,
+    tags,
     task_definitions,
 )
 from local.emulator.seams import SeamError, Seams
@@ -71,6 +73,7 @@ def parse() -> argparse.Namespace:
 def prepare(state: Path, endpoint: str, *, start_seconds: float, docker: bool) -> None:
     """Change the emulator. Raises SeamError or NoDockerError."""
     declare(state).install()
+    bus_policies.add()
     if docker:
         engine.connect(endpoint)
     else:
@@ -92,6 +95,8 @@ def declare(state: Path) -> Seams:
     containers.declare(seams)
     engine.declare(seams)
     permissions.declare(seams)
+    bus_policies.declare(seams)
+    tags.declare(seams)
     simulation.declare(seams)
     return seams
 

@@ -1,8 +1,8 @@
 """Functions may do what the policies of their roles allow, and nothing else.
 
 The emulator enforces IAM, but only the deployed functions are to be held to it: the CDK deploys before it is switched
-on. It also has to learn which resources a request to ECS or ECR is about, and which cluster, which log is read, what a
-registration and an update imply, and that a queue is read in the name of the function's role.
+on. It also has to learn which resources a request to ECS or ECR is about, with their tags, and which cluster, which log
+is read, what a registration and an update imply, and that a queue is read in the name of the function's role.
 
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
@@ -47,7 +47,7 @@ PARAMETERS = ("service", "method", "path", "headers", "body", "query_params", "r
 def declare(seams: Seams) -> None:
     """Name the resources of ECS, ECR and the logs, and what requests imply."""
     seams.attributes(APP, "AUTH")
-    seams.attributes(ECS, "_task_defs")
+    seams.attributes(ECS, "_tags", "_task_defs")
     seams.call(ECS, "_resolve_td_key", "ref")
     seams.call(functions.RUNTIME, "execution_credentials", "config")
     seams.call(EVALUATOR, "pin_request_origin", "source_ip", "secure_transport")
@@ -94,7 +94,10 @@ def extract_resource(original: Function) -> Function:
 
 
 def add_conditions(original: Function) -> Function:
-    """Add to what is known of a request to ECS the keys `ecs:cluster` and `aws:TagKeys`, and what it implies."""
+    """Add to what is known of a request to ECS the keys `ecs:cluster`, `aws:TagKeys` and those of its resources' tags.
+
+    It also carries what it implies.
+    """
     scope = importlib.import_module(SCOPE)
 
     def condition_keys(service: str, iam_action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:
@@ -105,11 +108,19 @@ def add_conditions(original: Function) -> Function:
             keys = {**keys, "aws:TagKeys": [tag["key"] for tag in request["tags"]]}
         if "cluster" in request:
             keys = {**keys, "ecs:cluster": f"arn:aws:ecs:{place}:cluster/{last(request['cluster'])}"}
-        others = ecs_resources(iam_action.rpartition(":")[2], request)[1:] if request else []
-        more = [(iam_action, f"arn:aws:ecs:{place}:{other}", keys) for other in others]
-        return {**keys, IMPLIED: [*more, *implied(iam_action, request, place)]}
+        names = ecs_resources(iam_action.rpartition(":")[2], request) if request else []
+        arns = [f"arn:aws:ecs:{place}:{each}" for each in names]
+        more = [(iam_action, arn, {**keys, **tags_of(arn)}) for arn in arns[1:]]
+        own = tags_of(arns[0]) if arns else {}
+        return {**keys, **own, IMPLIED: [*more, *implied(iam_action, request, place)]}
 
     return condition_keys
+
+
+def tags_of(arn: str) -> dict[str, str]:
+    """Give the condition keys of the tags of a resource of ECS."""
+    tags = importlib.import_module(ECS)._tags.get(arn, [])
+    return {f"aws:ResourceTag/{tag['key']}": tag.get("value", "") for tag in tags}
 
 
 def implied(iam_action: str, request: dict[str, Any], place: str) -> list[tuple[str, str, dict[str, Any]]]:
@@ -216,6 +227,7 @@ ECS_RESOURCES: dict[str, Callable[[dict[str, Any], str], list[str]]] = {
     "DescribeServices": lambda request, cluster: [f"service/{cluster}/{last(each)}" for each in request["services"]],
     "DescribeTasks": lambda request, cluster: [f"task/{cluster}/{last(each)}" for each in request["tasks"]],
     "ListServiceDeployments": lambda request, cluster: [f"service/{cluster}/{last(request['service'])}"],
+    "StopServiceDeployment": lambda request, _cluster: with_services([request["serviceDeploymentArn"]]),
     "TagResource": lambda request, _cluster: [str(request["resourceArn"]).split(":", 5)[5]],
     "UpdateService": lambda request, cluster: [f"service/{cluster}/{last(request['service'])}"],
 }

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from unittest import mock
 
 from ecs_deploy.aws import dynamodb, ecr, ecs, stepfunctions
-from ecs_deploy.handlers import runtime
+from ecs_deploy.handlers import runtime, targets
 from tests.bench.peers import AWS_CLI, FABFUEL, OURS
 from tests.bench.scenarios import (
     CLUSTER,
@@ -246,6 +246,7 @@ def _connected(world: World, clock: Clock) -> Iterator[None]:
         serve(world.model) as endpoint,
         mock.patch.dict(os.environ, settings | {"AWS_ENDPOINT_URL": endpoint}),
         mock.patch.object(runtime, "now", clock.now),
+        mock.patch.object(targets, "served", tuple),
         redirect_stdout(io.StringIO()),
     ):
         for service in (dynamodb, ecr, ecs, stepfunctions):

@@ -36,7 +36,10 @@ def _fulfils(alternative: object, key: str, event: dict[str, Any]) -> bool:
         case {"wildcard": str(text)}:
             return re.fullmatch(".*".join(map(re.escape, text.split("*"))), event.get(key, "")) is not None
         case {"prefix": str(text)}:
-            return str(event.get(key, "")).startswith(text)
+            value = event.get(key, "")
+            return any(str(each).startswith(text) for each in (value if isinstance(value, list) else [value]))
+        case bool():
+            return event.get(key) is alternative
         case str():
             value = event.get(key)
             return alternative in value if isinstance(value, list) else bool(value == alternative)

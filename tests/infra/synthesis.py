@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aws_cdk import App, assertions
 
 from infra import checks
-from infra.context import LogLevel, Notify
+from infra.context import Discovery, LogLevel, Notify
 from infra.stack import EcsDeployStack
 from infra.targets import parse
 
@@ -31,12 +31,23 @@ NOBODY_YET = Notify()
 
 
 def synthesize(
-    targets: Sequence[dict[str, Any]], log_level: LogLevel = LogLevel.INFO, notify: Notify | None = NOBODY_YET
+    targets: Sequence[dict[str, Any]],
+    log_level: LogLevel = LogLevel.INFO,
+    notify: Notify | None = NOBODY_YET,
+    discovery: Discovery | None = None,
+    registries: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The template for some targets, with the feature flags of cdk.json; raises when cdk-nag has a finding."""
     with tempfile.TemporaryDirectory() as output:
         app = App(context=CDK_JSON["context"], outdir=output)
-        stack = EcsDeployStack(app, targets=parse(list(targets)), log_level=log_level, notify=notify)
+        stack = EcsDeployStack(
+            app,
+            targets=parse(list(targets), registries, may_be_empty=discovery is not None),
+            log_level=log_level,
+            notify=notify,
+            discovery=discovery,
+            registries=registries,
+        )
         checks.enforce(app)
         return dict(assertions.Template.from_stack(stack).to_json())
 

@@ -6,13 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aws_cdk import App, Stack, assertions
 from aws_cdk import aws_sqs as sqs
 
-from infra import checks
-from infra.context import notify
+from infra import checks, package
+from infra.context import Discovery, notify
 from tests.infra.synthesis import CDK_JSON, synthesize
 
 
@@ -28,7 +29,19 @@ def test_a_finding_fails_the_synthesis() -> None:
 def test_cfn_lint(tmp_path: Path) -> None:
     channel = "arn:aws:chatbot::123456789012:chat-configuration/slack-channel/deployments"
     everybody = notify(["ops@example.com", "https://hooks.example.com/x", channel])
-    template = synthesize(CDK_JSON["context"]["targets"], notify=everybody)
+    lint(synthesize(CDK_JSON["context"]["targets"], notify=everybody), tmp_path)
+    everything = {"window": "office", "alarm": "errors", "parameter": "/image"}
+    targets = [{**CDK_JSON["context"]["targets"][0], **everything}]
+    lint(synthesize(targets, discovery=Discovery(("*-task",)), registries=["999999999999"]), tmp_path)
+
+
+def test_cfn_lint_of_the_package(tmp_path: Path) -> None:
+    _, template = package.write(tmp_path / "dist")
+    lint(json.loads(template.read_text()), tmp_path)
+
+
+def lint(template: dict[str, Any], tmp_path: Path) -> None:
+    """Fail where cfn-lint finds what AWS would not take."""
     # cfn-lint reads a definition, but knows ARNs of the first partition only.
     text = json.dumps(template).replace("arn:${Partition}:states", "arn:aws:states")
     file = tmp_path / "template.json"

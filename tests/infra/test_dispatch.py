@@ -95,6 +95,39 @@ def test_there_are_three_rules_whatever_the_targets() -> None:
     assert "r-7" not in json.dumps(of_type(made, "AWS::Events::Rule"))
 
 
+OPENS = {
+    "source": "aws.ssm",
+    "detail-type": "Calendar State Change",
+    "account": "123456789012",
+    "region": "us-east-1",
+    "resources": ["arn:aws:ssm:us-east-1:123456789012:document/office"],
+    "detail": {"state": "OPEN", "atTime": "2026-02-02T08:00:00Z"},
+}
+IS_FINE = {
+    "source": "aws.cloudwatch",
+    "detail-type": "CloudWatch Alarm State Change",
+    "account": "123456789012",
+    "region": "us-east-1",
+    "resources": ["arn:aws:cloudwatch:us-east-1:123456789012:alarm:errors"],
+    "detail": {"alarmName": "errors", "state": {"value": "OK"}, "previousState": {"value": "ALARM"}},
+}
+
+
+def test_a_calendar_that_opens_and_an_alarm_that_is_ok_are_taken_where_pushes_wait_for_them() -> None:
+    made = synthesize([DOORMAN | {"window": "office", "alarm": "errors"}], notify=None)
+    opened, fine = (rule(made, name)["EventPattern"] for name in ("Opened", "Fine"))
+    assert matches(opened, OPENS)
+    assert not matches(opened, OPENS | {"detail": {"state": "CLOSED"}})
+    assert not matches(opened, IS_FINE)
+    assert matches(fine, IS_FINE)
+    assert not matches(fine, IS_FINE | {"account": "999999999999"})
+    assert not matches(fine, IS_FINE | {"detail": {"alarmName": "errors", "state": {"value": "INSUFFICIENT_DATA"}}})
+    for name in ("Opened", "Fine"):
+        assert rule(made, name)["Targets"] == rule(made, "Push")["Targets"]
+    sources = resolve(of_type(made, "AWS::SQS::QueuePolicy")["DispatchQueuePolicy"])["PolicyDocument"]["Statement"][1]
+    assert "{DispatchOpened.Arn}" in sources["Condition"]["ArnEquals"]["aws:SourceArn"]
+
+
 @pytest.mark.parametrize("name", ["Push", "Ended"])
 def test_a_rule_hands_the_event_to_the_queue_as_it_is(template: dict[str, Any], name: str) -> None:
     assert "State" not in rule(template, name)

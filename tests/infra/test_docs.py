@@ -14,17 +14,18 @@ import pytest
 from aws_cdk import App, assertions
 
 from ecs_deploy.core.decision import Outcome
+from ecs_deploy.core.discovery import _READERS, target_of
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import Error
-from ecs_deploy.core.request import NewImage, _Reader, parse
+from ecs_deploy.core.request import _Reader, parse
+from ecs_deploy.core.tag_policy import _WORDS
 from ecs_deploy.core.task_definition import own_tags
 from infra import checks
-from infra.context import notify
+from infra.context import discovery, notify, registries
 from infra.picture import BEGIN, END, NoPlaceForPicture, drawn_into, main, mermaid
 from infra.targets import Target
 from infra.targets import parse as parse_targets
 from infra.workflow import STEPS, definition
-from tests.infra.eventbridge import matches, render
 from tests.infra.synthesis import CDK_JSON, ROOT, of_type, synthesize
 from tests.support.events import OUTCOME, SCHEMAS, STARTED, hold
 
@@ -180,7 +181,9 @@ def test_every_outcome_and_every_error_is_listed() -> None:
 def test_every_key_is_listed() -> None:
     request, target = re.findall(r"^\| key \|.*\n\|[-|]+\n((?:\|.*\n)+)", REFERENCE, re.MULTILINE)
     assert set(re.findall(r"^\| `(\w+)`", request, re.MULTILINE)) == _Reader.KEYS
-    assert set(re.findall(r"^\| `(\w+)`", target, re.MULTILINE)) == {field.name for field in fields(Target)}
+    assert set(re.findall(r"^\| `(\w+)`", target, re.MULTILINE)) == {field.name for field in fields(Target)} - {
+        "registry"
+    }
 
 
 def test_every_tag_on_a_revision_is_listed() -> None:
@@ -316,13 +319,21 @@ def test_the_release_that_is_being_made_heads_the_changelog() -> None:
     assert page(".python-version").strip() in tomllib.loads(page("pyproject.toml"))["project"]["requires-python"]
 
 
-def test_the_rule_for_another_registry_starts_what_can_be_deployed() -> None:
-    (rule,) = [json.loads(block) for block in blocks("json", INTEGRATION)]
-    event = json.loads((ROOT / "tests/infra/events/push.json").read_text())
-    assert not matches(rule["EventPattern"], event)
-    foreign = {**event, "account": "999999999999"}
-    assert matches(rule["EventPattern"], foreign)
-    request = parse(json.loads(render(rule["InputTransformer"], foreign)), HERE)
-    assert request.push
-    assert isinstance(request.wanted, NewImage)
-    assert str(request.wanted.image).startswith("999999999999.dkr.ecr.us-east-1.amazonaws.com/doorman:v")
+def test_the_registry_of_the_guide_is_listed_and_read() -> None:
+    (listed,) = [json.loads(block) for block in blocks("json", INTEGRATION)]
+    (target,) = parse_targets(listed["targets"], registries(listed["registries"]))
+    assert target.registry_place == ("999999999999", "eu-west-1")
+
+
+def test_the_guide_to_opting_in() -> None:
+    guide = page("docs/discovery.md")
+    (example,) = [json.loads(block) for block in blocks("json", guide)]
+    assert discovery(example["discovery"])
+    keys = {key for row in re.findall(r"^\|.*$", guide, re.MULTILINE) for key in re.findall(r"`ecs-deploy:(\w+)`", row)}
+    assert keys == set(_READERS)
+    words = set(re.findall(r"`@(\w+)`", guide[guide.index("| word |") :]))
+    assert words == set(_WORDS)
+    tags = dict(re.findall(r'"(ecs-deploy:\w+)" += "(.*)"', guide))
+    found = target_of("production1", "doorman-service", tags)
+    assert found
+    assert found.policy_of("v1.4.0") == "semver:"

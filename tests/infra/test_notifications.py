@@ -123,8 +123,8 @@ def published(template: dict[str, Any], event: dict[str, Any]) -> dict[str, str]
     }
 
 
-def outcome(title: str, message: str) -> dict[str, Any]:
-    event = as_event(OUTCOME, {"title": title, "message": message, "execution": EXECUTION})
+def outcome(title: str, message: str, *, repeated: bool = False) -> dict[str, Any]:
+    event = as_event(OUTCOME, {"title": title, "message": message, "execution": EXECUTION, "repeated": repeated})
     return {**event, "resources": [EXECUTION, MACHINE]}
 
 
@@ -150,6 +150,11 @@ def test_an_outcome_becomes_a_text_and_a_chat_message(notified: dict[str, Any]) 
             "description": f"a 'quote', a / and a line\n{EXECUTION}",
         },
     }
+
+
+def test_what_people_know_already_is_not_published(notified: dict[str, Any]) -> None:
+    assert published(notified, outcome("title", "message", repeated=True)) == {}
+    assert published(notified, outcome("title", "message"))
 
 
 def test_no_other_event_is_ours(notified: dict[str, Any]) -> None:

@@ -78,6 +78,18 @@ def test_only_a_target_that_retains_images_lets_them_be_tagged() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["RegisterTaskDefinitionRole", "DispatcherRole"])
+def test_calendars_and_alarms_that_pushes_wait_for_may_be_read(name: str) -> None:
+    doorman: dict[str, Any] = {"repository": "doorman", "cluster": "production1", "service": "doorman"}
+    elsewhere = "arn:aws:ssm:us-east-1:210987654321:document/holidays"
+    held = [doorman | {"window": "office", "alarm": "5xx of doorman"}, doorman | {"window": elsewhere}]
+    grants = [each for each in role(synthesize(held), name) if each[0][0].partition(":")[0] in {"ssm", "cloudwatch"}]
+    assert grants == [
+        (("cloudwatch:DescribeAlarms",), ("*",), None),
+        (("ssm:GetCalendarState",), ("arn:aws:ssm:us-east-1:123456789012:document/office", elsewhere), None),
+    ]
+
+
 def test_register(template: dict[str, Any]) -> None:
     assert role(template, "RegisterTaskDefinitionRole") == [
         (("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition"), ("*",), None),
@@ -147,7 +159,11 @@ def test_dispatcher(template: dict[str, Any]) -> None:
             ("arn:aws:states:us-east-1:123456789012:execution:{WorkflowMachine.Name}:*",),
             None,
         ),
-        (("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"), ("{DispatchQueue.Arn}",), None),
+        (
+            ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"),
+            ("{DispatchQueue.Arn}",),
+            None,
+        ),
         (("sqs:SendMessage",), ("{DispatchDeadLetters.Arn}",), None),
         table("GetItem", "PutItem", "Query", "UpdateItem"),
         END_WAITS,

@@ -15,7 +15,7 @@ from tests.infra.synthesis import CDK_JSON, of_type, resolve, synthesize
 
 STATES = ["RegisterTaskDefinition", "UpdateService", "PollStability"]
 FUNCTIONS = [*STATES, "Dispatcher", "WaitsEnd"]
-DISPATCHER = {"MACHINE": "{WorkflowMachine}", "DEAD_LETTERS": "{DispatchDeadLetters}"}
+DISPATCHER = {"MACHINE": "{WorkflowMachine}", "DEAD_LETTERS": "{DispatchDeadLetters}", "QUEUE": "{DispatchQueue}"}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ecs_deploy.core.tag_policy import problem_with
 from infra.context import InvalidContext, LogLevel, log_level
 from infra.targets import Target, parse
 
@@ -55,6 +56,33 @@ def test_what_no_push_deploys_is_not_reconciled() -> None:
     assert [target.reconcile for target in targets] == [None, None]
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "v*",
+        "!v1",
+        "!",
+        "semver:^1",
+        "semver:newest",
+        "semver:",
+        "{n}",
+        "a{n}b*c*",
+        "*a*b*{n}",
+        "{n}{n}",
+        "v 1",
+        "",
+        "x" * 129,
+    ],
+)
+def test_the_dispatcher_reads_the_same_patterns(pattern: str) -> None:
+    try:
+        parse([PUSHED | {"tags": [pattern]}])
+    except InvalidContext:
+        assert problem_with(pattern)
+    else:
+        assert problem_with(pattern) is None
+
+
 def test_the_text_of_a_list_is_a_list() -> None:
     assert parse(json.dumps([PUSHED])) == parse([PUSHED])
 
@@ -68,6 +96,13 @@ def test_the_text_of_a_list_is_a_list() -> None:
         {"repository": "a" * 256},
         {"repository": "d", "tags": ["*"]} | {"repository": "do"},
         {"repository": "doorman", "tags": ["v*.*", "_x", "A-b.c"]},
+        {"repository": "doorman", "tags": ["semver:>=1.2 <2", "!*-debug", "main-{n}-*"]},
+        {"repository": "doorman", "minAge": "30 minutes"},
+        {"repository": "doorman", "minAge": "14 days"},
+        {"repository": "doorman", "window": "office-hours"},
+        {"repository": "doorman", "window": "arn:aws:ssm:us-east-1:210987654321:document/office-hours"},
+        {"repository": "doorman", "alarm": "Errors of doorman: 5xx, per minute"},
+        {"repository": "doorman", "stickyRevert": True},
         {"container": "web", "parameter": "/doorman/image"},
         {"repository": "doorman", "parameter": "doorman-image_1.0"},
         {"roles": []},
@@ -139,6 +174,24 @@ def test_possible_values(good: dict[str, Any]) -> None:
         ("tags", ["v" * 129]),
         ("tags", [1]),
         ("tags", ["v1", "v1"]),
+        ("tags", ["semver:newest"]),
+        ("tags", ["semver:"]),
+        ("tags", ["!"]),
+        ("tags", ["!!v1"]),
+        ("tags", ["{n}-{n}"]),
+        ("tags", ["*-*-*-{n}"]),
+        ("minAge", "15 days"),
+        ("minAge", "0 minutes"),
+        ("minAge", 60),
+        ("minAge", None),
+        ("window", "no"),
+        ("window", "arn:aws:ssm:us-east-1:210987654321:parameter/office"),
+        ("window", 1),
+        ("alarm", ""),
+        ("alarm", "errors*"),
+        ("alarm", "a" * 256),
+        ("alarm", 1),
+        ("stickyRevert", "true"),
         ("timeout", 9),
         ("timeout", 86_401),
         ("timeout", True),
@@ -169,7 +222,17 @@ def test_a_missing_key(key: str) -> None:
         parse([{other: value for other, value in GOOD.items() if other != key}])
 
 
-@pytest.mark.parametrize("key", [{"tags": ["v*"]}, {"reconcile": "1 day"}])
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"tags": ["v*"]},
+        {"reconcile": "1 day"},
+        {"minAge": "1 day"},
+        {"window": "office"},
+        {"alarm": "errors"},
+        {"stickyRevert": True},
+    ],
+)
 def test_what_needs_a_repository(key: dict[str, Any]) -> None:
     with pytest.raises(InvalidContext, match=rf"targets\[0\]\.{next(iter(key))}: has no meaning without repository"):
         parse([GOOD | key])

@@ -11,6 +11,11 @@ from tests.support.aws_error import AnswerLost, AwsError
 
 Answering = Callable[[str, dict[str, Any]], dict[str, Any]]
 
+# How an operation gives the next page, and how it is asked for; the others have one name for both.
+_TOKENS = {
+    "get_resources": ("PaginationToken", "PaginationToken"),
+    "query": ("LastEvaluatedKey", "ExclusiveStartKey"),
+}
 _TIMES = {"createdAt", "imagePushedAt", "startedAt", "stoppedAt"}
 
 
@@ -52,10 +57,11 @@ class Client:
     def paginate(self, **body: Any) -> Iterator[dict[str, Any]]:
         size = {"maxResults": each["PageSize"]} if (each := body.pop("PaginationConfig", None)) else {}
         operation = getattr(self, self._paged)
+        answers, asks = _TOKENS.get(self._paged, ("nextToken", "nextToken"))
         page = operation(**body, **size)
         yield page
-        while token := page.get("nextToken"):
-            page = operation(**body, **size, nextToken=token)
+        while token := page.get(answers):
+            page = operation(**body, **size, **{asks: token})
             yield page
 
     def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:

@@ -27,7 +27,7 @@ from unittest.mock import patch
 
 from botocore.exceptions import ConnectionClosedError
 
-from ecs_deploy.aws import dynamodb, ecr, ecs, stepfunctions
+from ecs_deploy.aws import dynamodb, ecr, ecs, stepfunctions, tagging
 from ecs_deploy.aws.client import READ_TIMEOUT
 from ecs_deploy.handlers import dispatcher, runtime
 from ecs_deploy.handlers.targets import served
@@ -57,6 +57,9 @@ RETRIES: dict[str, list[dict[str, Any]]] = {
 }
 # The choice that reads an answer is a state as well; so are those that notify, and the last one.
 _STATES_AFTER = {"announce": 2, "succeed": 3, "fail": 3}
+
+
+_QUEUE = "queue"
 
 
 class TimedOut(BaseException):
@@ -114,12 +117,19 @@ class Invocation(Context):
 class Contention:
     """The executions, the dispatcher and its queue, the model of AWS that they share, and its quotas.
 
-    `served` are the targets, as in cdk.json. `seed` decides what is random: the jitter of the retries. `chaos` decides
-    which calls fail for other reasons than quotas; without it none does.
+    `targets_of` are the targets, as in cdk.json; services may opt in if it `discovers`. `seed` decides what is random:
+    the jitter of the retries. `chaos` decides which calls fail for other reasons than quotas; without it none does.
     """
 
     def __init__(
-        self, model: EcsModel, clock: Clock, targets_of: Sequence[dict[str, Any]], seed: int, chaos: Chaos | None = None
+        self,
+        model: EcsModel,
+        clock: Clock,
+        targets_of: Sequence[dict[str, Any]],
+        seed: int,
+        chaos: Chaos | None = None,
+        *,
+        discovers: bool = False,
     ) -> None:
         self.model = model
         self.clock = clock
@@ -128,7 +138,8 @@ class Contention:
         self.transitions: list[datetime] = []
         self.most_at_once = 0
         self.dead_letters: list[str] = []
-        self._targets = targets.as_json(targets.parse(list(targets_of)))
+        self._targets = targets.as_json(targets.parse(list(targets_of), may_be_empty=discovers))
+        self._discovers = discovers
         self._random = random.Random(seed)
         self._chaos = chaos or Chaos(seed, faults=0, longest_delay=0)
         self._quotas = Quotas(clock.now())
@@ -149,13 +160,14 @@ class Contention:
         """Let all that was delivered, and all that it starts, come to its end."""
         client = Client(self._call)
         with ExitStack() as stack:
-            for service in (dynamodb, ecr, ecs, stepfunctions):
+            for service in (dynamodb, ecr, ecs, stepfunctions, tagging):
                 stack.enter_context(patch.object(service, "connect", lambda: client))
             stack.enter_context(patch("boto3.client", lambda *_, **__: client))
             stack.enter_context(patch.object(runtime, "now", self.clock.now))
             root = stack.enter_context(TemporaryDirectory())
             Path(root, "targets.json").write_text(self._targets)
             settings = {"TABLE": TABLE, "MACHINE": MACHINE, "DEAD_LETTERS": "dead-letters", "LAMBDA_TASK_ROOT": root}
+            settings |= {"QUEUE": _QUEUE, **({"DISCOVERY": "true"} if self._discovers else {})}
             stack.enter_context(patch.dict(os.environ, settings))
             served.cache_clear()
             while self._agenda:
@@ -325,6 +337,9 @@ class Contention:
             self.calls.append(Call(now, self._local.state, action, throttled))
         if action == "StartExecution":
             self._start(body)
+        if action == "SendMessage" and body["QueueUrl"] == _QUEUE:
+            self.model.sent.remove(body)
+            self.deliver(json.loads(body["MessageBody"]), body.get("DelaySeconds", 0))
         return answer
 
 

@@ -349,6 +349,30 @@ def a_token_is_stored_if_no_signal_has_come_since(client: Any, table: str) -> No
     assert {"S": "token 1"} in store(1).values()
 
 
+def an_item_alone_is_put_and_deleted(client: Any, table: str) -> None:
+    pk = partition()
+    for _ in range(2):
+        client.put_item(TableName=table, Item=item(pk, "doorman#1", tags={"S": "{}"}))
+    assert read(client, table, pk, "doorman#1") == item(pk, "doorman#1", tags={"S": "{}"})
+    for _ in range(2):
+        client.delete_item(TableName=table, Key=item(pk, "doorman#1"))
+    assert read(client, table, pk, "doorman#1") is None
+
+
+def a_whole_partition_is_queried(client: Any, table: str) -> None:
+    pk = partition()
+    ordered = ["doorman#1", "doorman#2", "porter#1"]
+    for sk in reversed(ordered):
+        client.put_item(TableName=table, Item=item(pk, sk))
+    pages = client.get_paginator("query").paginate(
+        TableName=table,
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": pk}},
+        ConsistentRead=True,
+    )
+    assert sort_keys(iter(pages)) == ordered
+
+
 def a_table_that_is_not_there_is_an_error(client: Any, table: str) -> None:
     gone, pk = f"{table}-gone", partition()
     refused = [
@@ -368,6 +392,9 @@ PROTOCOL: tuple[Case, ...] = (
     an_absent_item_is_one_with_this_sort_key,
     of_writers_at_the_same_time_one_wins,
     a_query_gives_the_newest_of_a_partition,
+    a_query_goes_on_where_a_page_ended,
+    a_whole_partition_is_queried,
+    an_item_alone_is_put_and_deleted,
     a_transaction_writes_all,
     a_transaction_writes_nothing_where_one_condition_fails,
     an_update_makes_an_item_counts_and_names_its_attributes,
@@ -375,7 +402,6 @@ PROTOCOL: tuple[Case, ...] = (
 )
 CASES: tuple[Case, ...] = (
     *PROTOCOL,
-    a_query_goes_on_where_a_page_ended,
     a_page_of_a_query_has_no_more_than_a_megabyte,
     a_transaction_that_comes_again_succeeds_and_writes_nothing,
     a_token_is_for_one_transaction,

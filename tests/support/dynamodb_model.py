@@ -7,7 +7,9 @@ from tests.support.aws_error import AwsError
 
 Document = dict[str, Any]
 TABLE = "state"
-ACTIONS = frozenset({"GetItem", "Query", "TransactWriteItems", "UpdateItem"})
+ACTIONS = frozenset({"DeleteItem", "GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem"})
+# Items of a page; a page of a real table has a megabyte.
+_PAGE = 100
 _CLAUSE = re.compile(r"(SET|ADD|REMOVE) (.*?)(?= (?:SET|ADD|REMOVE) |$)")
 
 
@@ -23,7 +25,9 @@ class Table:
         if not self.exists:
             raise AwsError("ResourceNotFoundException", "Requested resource not found")
         answers = {
+            "DeleteItem": self._delete,
             "GetItem": self._get,
+            "PutItem": self._put,
             "Query": self._query,
             "TransactWriteItems": self._transact,
             "UpdateItem": self._update,
@@ -35,12 +39,34 @@ class Table:
         item = self.items.get(_key(body["Key"]))
         return {"Item": item} if item else {}
 
+    def _put(self, body: Document) -> Document:
+        self.items[_key(body["Item"])] = body["Item"]
+        return {}
+
+    def _delete(self, body: Document) -> Document:
+        self.items.pop(_key(body["Key"]), None)
+        return {}
+
     def _query(self, body: Document) -> Document:
-        assert body["KeyConditionExpression"] == "pk = :pk AND begins_with(sk, :history)"
-        assert (body["ConsistentRead"], body["ScanIndexForward"]) == (True, False)
-        pk, prefix = (body["ExpressionAttributeValues"][name]["S"] for name in (":pk", ":history"))
-        found = [key for key in self.items if key[0] == pk and key[1].startswith(prefix)]
-        return {"Items": [self.items[key] for key in sorted(found, reverse=True)[: body["Limit"]]]}
+        condition, values = body["KeyConditionExpression"], body["ExpressionAttributeValues"]
+        prefix = ""
+        if begins := re.fullmatch(r"pk = :pk AND begins_with\(sk, (:\w+)\)", condition):
+            prefix = values[begins[1]]["S"]
+            assert prefix, "a value of a key is not empty"
+        else:
+            assert condition == "pk = :pk"
+        assert body["ConsistentRead"] is True
+        found = sorted(key for key in self.items if key[0] == values[":pk"]["S"] and key[1].startswith(prefix))
+        if not body.get("ScanIndexForward", True):
+            found.reverse()
+        if "ExclusiveStartKey" in body:
+            found = found[found.index(_key(body["ExclusiveStartKey"])) + 1 :]
+        page = found[: body.get("Limit", _PAGE)]
+        answer: Document = {"Items": [self.items[key] for key in page]}
+        if len(page) < len(found):
+            pk, sk = page[-1]
+            answer["LastEvaluatedKey"] = {"pk": {"S": pk}, "sk": {"S": sk}}
+        return answer
 
     def _transact(self, body: Document) -> Document:
         puts = [item["Put"] for item in body["TransactItems"]]

@@ -37,6 +37,7 @@ IMAGE_MANIFEST: Document = {
     "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"}],
 }
 WRITES = frozenset({"RegisterTaskDefinition", "UpdateService", "DeregisterTaskDefinition"})
+_MOST_SERVICES, _PAGE_OF_RESOURCES = 10, 100
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ class Service:
     stopped: list[Task] = field(default_factory=list)
     events: list[Document] = field(default_factory=list)
     extra: Document = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
 
     @property
     def primary(self) -> Deployment:
@@ -201,6 +203,9 @@ class EcsModel:
         self._tasks_made = 0
         self._simulated_until = clock.now()
         self.records_calls = True
+        self.calendars: dict[str, str] = {}
+        self.alarms: dict[str, str] = {}
+        self.unindexed: set[str] = set()
 
     def add_revision(self, document: Document, tags: Document | None = None) -> str:
         """Register what a person would have registered; answers the ARN."""
@@ -303,6 +308,9 @@ class EcsModel:
             "DescribeExecution": self._describe_execution,
             "SendTaskSuccess": self._send_task_success,
             "PutParameter": self._put_parameter,
+            "GetCalendarState": self._get_calendar_state,
+            "DescribeAlarms": self._describe_alarms,
+            "GetResources": self._get_resources,
             "SendMessage": self._send_message,
             **dict.fromkeys(ACTIONS, lambda body: self.table.call(action, body)),
         }
@@ -333,8 +341,13 @@ class EcsModel:
         cluster = body["cluster"].rpartition("/")[2]
         if cluster not in self.clusters:
             raise AwsError("ClusterNotFoundException", "Cluster not found.")
+        if len(body["services"]) > _MOST_SERVICES:
+            raise AwsError("InvalidParameterException", "Services cannot be more than 10.")
         found = [self.services.get((cluster, name.rpartition("/")[2])) for name in body["services"]]
-        return {"services": [self._shown(each) for each in found if each], "failures": []}
+        shown = [{**self._shown(each), "tags": _pairs(each.tags, "key", "value")} for each in found if each]
+        if "TAGS" not in body.get("include", ()):
+            shown = [{key: value for key, value in each.items() if key != "tags"} for each in shown]
+        return {"services": shown, "failures": []}
 
     def stale_view(self) -> Document | None:
         """The only service as it was before its last update, while reads may still show that."""
@@ -680,6 +693,36 @@ class EcsModel:
         self.parameters[body["Name"]] = body["Value"]
         return {"Version": 1, "Tier": "Standard"}
 
+    def _get_calendar_state(self, body: Document) -> Document:
+        """Whether a calendar is open: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetCalendarState.html."""
+        (name,) = body["CalendarNames"]
+        if name not in self.calendars:
+            raise AwsError("InvalidDocument", f"Document {name} does not exist")
+        return {"State": self.calendars[name], "NextTransitionTime": "2026-02-02T08:00:00Z"}
+
+    def _get_resources(self, body: Document) -> Document:
+        """Pages of services with a tag, by an index that may be late.
+
+        https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
+        """
+        assert body["ResourceTypeFilters"] == ["ecs:service"]
+        ((key,),) = [each.values() for each in body["TagFilters"]]
+        found = [each for each in self.services.values() if key in each.tags and each.name not in self.unindexed]
+        first = int(body.get("PaginationToken") or 0)
+        page = [
+            {"ResourceARN": self._arn(each), "Tags": _pairs(each.tags, "Key", "Value")}
+            for each in found[first : first + _PAGE_OF_RESOURCES]
+        ]
+        rest = str(first + len(page)) if first + len(page) < len(found) else ""
+        return {"ResourceTagMappingList": page, "PaginationToken": rest}
+
+    def _describe_alarms(self, body: Document) -> Document:
+        """The alarms with these names: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html."""
+        found = [
+            {"AlarmName": each, "StateValue": self.alarms[each]} for each in body["AlarmNames"] if each in self.alarms
+        ]
+        return {"MetricAlarms": found, "CompositeAlarms": []}
+
     def start_deployment(
         self, service: Service, revision: str, digests: dict[str, str] | None = None
     ) -> Deployment:  # fmt: skip
@@ -906,6 +949,10 @@ def digest_of(tag: str) -> str:
 
 def _nobody_listens(_event: Document) -> None:
     """No rule matches the event."""
+
+
+def _pairs(tags: dict[str, str], key: str, value: str) -> list[Document]:
+    return [{key: name, value: text} for name, text in tags.items()]
 
 
 def _nothing(_action: str, _body: Document) -> None:

@@ -61,6 +61,10 @@ CATEGORIES = {
     "Query": ("table reads", TABLE_READS),
     "TransactWriteItems": ("table writes", TABLE_WRITES),
     "UpdateItem": ("table writes", TABLE_WRITES),
+    "PutItem": ("table writes", TABLE_WRITES),
+    "DeleteItem": ("table writes", TABLE_WRITES),
+    # https://docs.aws.amazon.com/general/latest/gr/arg.html
+    "GetResources": ("resources by tags", Quota(15, 15)),
     "DescribeImages": ("images", UNLIMITED),
     "GetLifecyclePolicy": ("lifecycle policies", UNLIMITED),
     "PutImage": ("image writes", UNLIMITED),

@@ -31,7 +31,10 @@ _MOST_MOVES = 1_000
 
 @dataclass(frozen=True)
 class Push:
-    """A push of an image, the later the higher its number, and what may go wrong for its execution."""
+    """A push of an image, the later the higher its number, and what may go wrong for its execution.
+
+    With a `policy`, pushes go by the versions in their tags.
+    """
 
     number: int
     works: bool = True
@@ -41,6 +44,7 @@ class Push:
     stale_reads: int = 0
     late_calls: int = 0
     deaths: int = 0
+    policy: str = ""
 
     @property
     def image(self) -> str:
@@ -122,6 +126,7 @@ def _execution(push: Push, service: str, clock: Clock) -> Execution:
     time = clock.now() - timedelta(seconds=30 - push.number)
     digest = digest_of(push.tag or str(push.number))
     identity = {"id": f"push-{push.number}-{push.container}", "time": time.isoformat(), "digest": digest}
+    identity |= {"policy": push.policy} if push.policy else {}
     name = f"e{push.number}-{push.container}{'' if service == SERVICE else f'-{service}'}"
     return Execution(name, {**REQUEST, "service": service, "image": push.image, "push": identity}, push.budget)
 

@@ -7,9 +7,10 @@ import pytest
 
 from ecs_deploy.core.artifact import is_image, may_be_image
 from tests.support.ecs_model import digest_of
+from tests.support.queue import Queue
 from tests.support.rules import table
 from tests.unit import test_dispatcher
-from tests.unit.test_dispatcher import GRACE, HOUR, Queue
+from tests.unit.test_dispatcher import GRACE, HOUR
 
 service, queue, seen = test_dispatcher.service, test_dispatcher.queue, test_dispatcher.seen
 

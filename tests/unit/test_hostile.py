@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ecs_deploy.aws import dynamodb, ecr, ecs
-from ecs_deploy.handlers import register_task_definition, runtime
+from ecs_deploy.handlers import register_task_definition, runtime, targets
 from tests.support.client import Client
 from tests.support.clock import Clock
 from tests.support.dynamodb_model import TABLE
@@ -86,6 +86,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> EcsModel:
         monkeypatch.setattr(module, "connect", lambda: client)
     monkeypatch.setattr(runtime, "now", clock.now)
     monkeypatch.setenv("TABLE", TABLE)
+    monkeypatch.setattr(targets, "served", tuple)
     model.images.add(("doorman", "1.1.0"))
     containers = [{"name": "app", "image": f"{REGISTRY}/doorman:1.0.0"}]
     model.add_service("doorman-service", model.add_revision({"family": "doorman", "containerDefinitions": containers}))

@@ -10,9 +10,11 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
+from ecs_deploy.core.versions import version_of
 from tests.support.exploration import Message, Person, World, explore, walk
 from tests.support.worlds import Push, a_world, service_of, set_the_stage
 
@@ -28,7 +30,8 @@ def on_stage(monkeypatch: pytest.MonkeyPatch) -> None:
 def newest_that_works(pushes: Sequence[Push]) -> dict[str, str]:
     """What each container has to run in the end."""
     images = {each.repository: f"{each.repository}:0" for each in pushes}
-    return images | {each.repository: each.image for each in sorted(pushes, key=lambda each: each.number) if each.works}
+    by_age = sorted(pushes, key=lambda each: (version_of(each.policy, each.tag) or 0, each.number))
+    return images | {each.repository: each.image for each in by_age if each.works}
 
 
 def check(*pushes: Push) -> Callable[[World], None]:
@@ -87,6 +90,12 @@ SCENARIOS: dict[str, tuple[tuple[Push, ...], dict[str, bool]]] = {
     "a read of the newer one shows the time before": ((Push(1), Push(2, stale_reads=1)), {}),
     "the older one dies": ((Push(1, deaths=1), Push(2)), {}),
     "the only one dies": ((Push(1, deaths=1),), {}),
+    "the older one is of a higher version": ((Push(1, tag="30", policy="{n}"), Push(2, tag="20", policy="{n}")), {}),
+    "the higher version fails": (
+        (Push(1, tag="30", policy="{n}", works=False), Push(2, tag="20", policy="{n}", crashes=1)),
+        {},
+    ),
+    "the higher version dies": ((Push(1, tag="30", policy="{n}", deaths=1), Push(2, tag="20", policy="{n}")), {}),
     "the newer one fails and dies": ((Push(1), Push(2, works=False, deaths=1)), {}),
 }
 
@@ -98,6 +107,7 @@ QUICK = (
     "the older one's update is applied late",
     "a read of the newer one shows the time before",
     "the only one dies",
+    "the older one is of a higher version",
 )
 
 
@@ -118,6 +128,9 @@ def test_a_sample_of_the_schedules_of_three(seed: int) -> None:
     random_ = random.Random(seed)
     for _ in range(30):
         pushes = tuple(_at_random(number, random_) for number in (1, 2, 3))
+        if random_.random() < 0.25:
+            tags = random_.sample(["10", "20", "30"], 3)
+            pushes = tuple(replace(each, tag=tag, policy="{n}") for each, tag in zip(pushes, tags, strict=True))
         world = a_world(*pushes)
         try:
             walk(world, _lingering(random_))

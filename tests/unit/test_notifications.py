@@ -92,6 +92,7 @@ def test_people_are_notified_when_a_deployment_starts_and_when_it_ends(
         "deployment": end.output["deployment"],
         "rolledBack": None,
         "seconds": seconds,
+        "repeated": False,
         "leadTime": seconds + 30,
     }
 

@@ -1,12 +1,14 @@
-"""Images that ECR does not have: of a pull through a cache, of nobody, of a repository that may not be read."""
+"""Images that ECR does not have, of a pull through a cache or of nobody; and registries of other accounts."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.clock import Clock
 from tests.support.doorman import SERVICE
-from tests.support.ecs_model import REGISTRY, EcsModel
+from tests.support.ecs_model import REGION, REGISTRY, EcsModel, digest_of
+from tests.support.queue import Queue, set_targets
 from tests.support.workflow import End, execute
 
 NGINX = f"{REGISTRY}/docker-hub/library/nginx"
@@ -60,3 +62,75 @@ def test_a_refusal_names_the_role_to_pass(model: EcsModel, clock: Clock) -> None
     message = (end.cause or {})["message"]
     assert "may not call iam:PassRole on arn:aws:iam::123456789012:role/task" in message
     assert "Name the role in roles of the service's target" in message
+
+
+OTHER = "210987654321"
+ELSEWHERE = f"{OTHER}.dkr.ecr.{REGION}.amazonaws.com"
+
+
+@pytest.fixture
+def elsewhere(model: EcsModel, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
+    """The queue of a service that runs an image of another account's registry."""
+    monkeypatch.setenv("REGISTRIES", OTHER)
+    target = {**SERVICE, "repository": "doorman", "registry": ELSEWHERE, "tags": ["v*"], "reconcile_minutes": 60}
+    set_targets(tmp_path, monkeypatch, target)
+    model.push_image("doorman", digest_of("v1"), "v1")
+    containers = [{"name": "app", "image": f"{ELSEWHERE}/doorman:v1"}]
+    revision = model.add_revision({"family": "doorman", "containerDefinitions": containers})
+    model.add_service("doorman-service", revision)
+    queue = Queue(model, clock)
+    assert queue.reconcile() == []
+    clock.advance(60)
+    return queue
+
+
+def pushed(queue: Queue, tag: str, account: str = OTHER) -> dict[str, Any]:
+    return {**queue.push(tag), "account": account}
+
+
+def runs(model: EcsModel) -> str:
+    document = model.revision(model.services["production1", "doorman-service"].primary.revision).document
+    image: str = document["containerDefinitions"][0]["image"]
+    return image
+
+
+@pytest.mark.parametrize("refused", [[], ["BatchGetImage", "DescribeImages"]])
+def test_a_push_to_a_registry_that_is_listed(elsewhere: Queue, model: EcsModel, refused: list[str]) -> None:
+    model.refused |= {*refused}
+    assert elsewhere.run_all(*elsewhere.starts(pushed(elsewhere, "v2"))) == {"doorman:v2": "DEPLOYED"}
+    assert runs(model) == f"{ELSEWHERE}/doorman@{digest_of('v2')}"
+
+
+def test_what_is_no_image_there_starts_nothing(elsewhere: Queue, model: EcsModel) -> None:
+    event = pushed(elsewhere, "v2")
+    chart = {"schemaVersion": 2, "config": {"mediaType": "application/vnd.cncf.helm.config.v1+json"}}
+    model.manifests[digest_of("v2")] = chart
+    assert elsewhere.starts(event) == []
+
+
+def test_pushes_to_other_registries_start_nothing(
+    elsewhere: Queue, model: EcsModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert elsewhere.starts(pushed(elsewhere, "v2", account="999999999999")) == []
+    assert elsewhere.starts(pushed(elsewhere, "v2", account="123456789012")) == []
+    monkeypatch.delenv("REGISTRIES")
+    assert elsewhere.starts(pushed(elsewhere, "v2")) == []
+
+
+def test_a_push_that_was_missed_there_is_found(elsewhere: Queue, clock: Clock, model: EcsModel) -> None:
+    pushed(elsewhere, "v2")
+    clock.advance(3600)
+    model.calls.clear()
+    assert elsewhere.run_all(*elsewhere.reconcile()) == {"doorman:v2": "DEPLOYED"}
+    (read,) = [body for action, body in model.calls if action == "DescribeImages"]
+    assert read["registryId"] == OTHER
+
+
+def test_where_the_repository_does_not_let_us_look_the_log_says_so(
+    elsewhere: Queue, clock: Clock, model: EcsModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    pushed(elsewhere, "v2")
+    clock.advance(3600)
+    model.refused.add("DescribeImages")
+    assert elsewhere.reconcile() == []
+    assert "Pushes that were missed cannot be found" in caplog.text

@@ -32,6 +32,14 @@ def refusal(document: object) -> str:
     return caught.value.message
 
 
+def test_the_policy_of_a_push() -> None:
+    request = read({**VALID, "push": {**PUSH, "policy": "main-{n}-*"}})
+    assert request.push
+    assert request.push.policy == "main-{n}-*"
+    assert request.as_json()["push"]["policy"] == "main-{n}-*"
+    assert "push.policy" in refusal({**VALID, "push": {**PUSH, "policy": "newest"}})
+
+
 def test_defaults() -> None:
     request = read(VALID)
     assert (request.timeout, request.rollback, request.push, request.restart) == (600, True, None, None)

@@ -301,4 +301,4 @@ def test_what_was_stable_last_is_a_copy_of_what_is_known() -> None:
 
 @pytest.mark.parametrize("name", [f"{lifecycle.OWN_TAG_PREFIX}0123456789abcdef", lifecycle.OWN_TAG_PREFIX])
 def test_a_tag_of_the_deployers_own_starts_nothing(name: str) -> None:
-    assert not Target("production1", "doorman", tags=("*", name)).wants(name)
+    assert not Target("production1", "doorman", tags=("*", name)).policy_of(name) is not None

@@ -1,7 +1,7 @@
 """What the dispatcher starts: for a push, and for a push that was missed."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,10 @@ REQUEST = {
 
 def test_the_execution_for_a_push() -> None:
     name = named("push", "13cde686-328b-6117-af20-0e5566167482", KEY, "")
-    assert starts_for_push(event("push"), [TARGET], HERE) == [Start(name, REQUEST)]
+    pushed_at = datetime(2026, 11, 16, 1, 54, 34, tzinfo=UTC)
+    assert starts_for_push(event("push"), [TARGET], HERE) == [Start(name, REQUEST, pushed_at)]
+    (start,) = starts_for_push(event("push"), [TARGET._replace(min_age=90)], HERE)
+    assert start == Start(name, REQUEST, pushed_at + timedelta(seconds=90))
 
 
 def test_the_execution_for_a_replication() -> None:
@@ -111,6 +114,33 @@ def test_what_is_no_push(event: dict[str, Any]) -> None:
     assert starts_for_push(event, [TARGET], HERE) == []
 
 
+ELSEWHERE = TARGET._replace(registry="210987654321.dkr.ecr.us-east-1.amazonaws.com")
+
+
+@table(
+    "target, registries, event, image",
+    {
+        "an account that is listed": (ELSEWHERE, ["210987654321"], "push_in_another_account", ELSEWHERE.registry),
+        "with its region": (ELSEWHERE, ["210987654321/us-east-1"], "push_in_another_account", ELSEWHERE.registry),
+        "with another region": (ELSEWHERE, ["210987654321/eu-west-1"], "push_in_another_account", None),
+        "an account that is not listed": (ELSEWHERE, [], "push_in_another_account", None),
+        "the same repository of this account": (ELSEWHERE, ["210987654321"], "push", None),
+        "a target of this account": (TARGET, ["210987654321"], "push_in_another_account", None),
+        "this account, as ever": (TARGET, ["210987654321"], "push", REPOSITORY.partition("/")[0]),
+        "another region of this account": (
+            TARGET._replace(registry="123456789012.dkr.ecr.eu-central-1.amazonaws.com"),
+            ["123456789012/eu-central-1"],
+            "push_in_another_region",
+            "123456789012.dkr.ecr.eu-central-1.amazonaws.com",
+        ),
+    },
+)
+def test_registries_elsewhere(target: Target, registries: list[str], event: str, image: str | None) -> None:
+    pushed = json.loads((EVENTS / f"{event}.json").read_text())
+    starts = starts_for_push(pushed, [target], HERE, registries)
+    assert [each.request["image"].partition("/")[0] for each in starts] == ([image] if image else [])
+
+
 def test_each_service_that_wants_a_push_gets_its_own_execution() -> None:
     targets = [
         TARGET,
@@ -142,25 +172,6 @@ def test_a_name_is_one_that_step_functions_takes() -> None:
     (start,) = starts_for_push(event("push"), [TARGET], HERE)
     assert len(start.name) <= 80
     assert start.name.replace("-", "").isalnum()
-
-
-@table(
-    "tags, tag, wanted",
-    {
-        "any": (("*",), "v1", True),
-        "the very one": (("v1",), "v1", True),
-        "another one": (("v1",), "v2", False),
-        "one that begins so": (("v*",), "v1.2-rc", True),
-        "one that has it in the middle": (("*-rc*",), "v1-rc2", True),
-        "one that begins otherwise": (("v*",), "main", False),
-        "one of several": (("v*", "main"), "main", True),
-        "none of several": (("v*", "main"), "dev", False),
-        "capital letters are others": (("v*",), "V1", False),
-        "none are waited for": ((), "v1", False),
-    },
-)
-def test_tags(tags: tuple[str, ...], tag: str, wanted: bool) -> None:
-    assert TARGET._replace(tags=tags).wants(tag) is wanted
 
 
 def test_the_image_of_a_target() -> None:
@@ -196,15 +207,45 @@ UNWANTED = Image("sha256:unwanted", ("main",), at(6))
     },
 )
 def test_missed_push(images: tuple[Image, ...], known: set[str], digest: str | None) -> None:
-    start = missed_push(TARGET, images, at(1), at(8), known, HERE)
+    start = missed_push(TARGET, images, lambda _: at(1), at(8), known, HERE)
     assert (start and start.request["push"]["digest"]) == digest
+
+
+VERSIONS = TARGET._replace(tags=("semver:*", "main"))
+LOW, HIGH = Image("sha256:low", ("v1.9.0",), at(5)), Image("sha256:high", ("1.10.0", "v1.2.0"), at(3))
+
+
+@table(
+    "images, known, tag",
+    {
+        "the highest version, not the newest image": ((LOW, HIGH), set(), "1.10.0"),
+        "an execution has had it": ((LOW, HIGH), {"sha256:high"}, None),
+        "of one version, the newest image": ((LOW, LOW._replace(pushed_at=at(4), digest="sha256:z")), set(), "v1.9.0"),
+        "what goes by another policy, if that is newest": ((LOW, HIGH, UNWANTED), set(), "main"),
+        "not if it is older": ((LOW, HIGH, UNWANTED._replace(pushed_at=at(2))), set(), "1.10.0"),
+        "its event may still come": ((LOW, HIGH._replace(pushed_at=at(9))), set(), None),
+    },
+)
+def test_a_missed_push_by_version(images: tuple[Image, ...], known: set[str], tag: str | None) -> None:
+    decided = {"semver:": at(1), "": at(4)}
+    start = missed_push(VERSIONS, images, decided.__getitem__, at(8), known, HERE)
+    assert (start and start.request["push"]["tag"]) == tag
+    assert start is None or start.request["push"].get("policy") == ("semver:" if tag != "main" else None)
+    assert start is None or start.request["push"]["digest"] != "sha256:z"
+
+
+def test_a_push_by_version() -> None:
+    event = with_detail("push", **{"image-tag": "v1.2.3"})
+    (start,) = starts_for_push(event, [TARGET._replace(tags=("semver:^1",))], HERE)
+    assert start.request["push"]["policy"] == "semver:"
+    assert starts_for_push(event, [TARGET._replace(tags=("semver:^2",))], HERE) == []
 
 
 def test_the_execution_for_a_missed_push() -> None:
     image = Image("sha256:new", ("v2", "latest", "v10"), at(5))
     target = TARGET._replace(container="app", timeout=60, rollback=False)
     name = named("missed", "sha256:new", "2026-01-31T12:05:00.000Z", KEY, "app")
-    assert missed_push(target, [image], at(1), at(8), set(), HERE) == Start(
+    assert missed_push(target, [image], lambda _: at(1), at(8), set(), HERE) == Start(
         name,
         {
             "cluster": "production1",
@@ -226,12 +267,12 @@ def test_the_execution_for_a_missed_push() -> None:
 
 def test_the_name_of_a_missed_push_is_for_its_target() -> None:
     targets = [TARGET, TARGET._replace(service="other"), TARGET._replace(container="app")]
-    starts = [missed_push(each, [NEW], at(1), at(8), set(), HERE) for each in targets]
-    pushed_again = missed_push(TARGET, [NEW._replace(pushed_at=at(6))], at(1), at(8), set(), HERE)
+    starts = [missed_push(each, [NEW], lambda _: at(1), at(8), set(), HERE) for each in targets]
+    pushed_again = missed_push(TARGET, [NEW._replace(pushed_at=at(6))], lambda _: at(1), at(8), set(), HERE)
     assert len({each.name for each in (*starts, pushed_again) if each}) == 4
 
 
 def test_what_is_named_after_a_moment_goes_by_the_millisecond() -> None:
     late = [NEW._replace(pushed_at=NEW.pushed_at + timedelta(milliseconds=each)) for each in (0, 1)]
-    names = {start.name for each in late if (start := missed_push(TARGET, [each], at(1), at(8), set(), HERE))}
+    names = {start.name for each in late if (start := missed_push(TARGET, [each], lambda _: at(1), at(8), set(), HERE))}
     assert len(names) == 2

@@ -573,7 +573,18 @@ SINCE = -60
     },
 )
 def test_decided_at(known: State, shown: Service, containers: tuple[str, ...], minutes: float) -> None:
-    assert decided_at(known, shown, containers) == at(minutes)
+    assert decided_at(known, shown, containers, "") == at(minutes)
+    assert decided_at(known, shown, containers, "semver:") == at(minutes)
+
+
+def test_pushes_under_one_policy_decide_nothing_for_each_other() -> None:
+    push = V3._replace(is_push=True, policy="semver:", tag="3.0.0")
+    known, shown = state(newest={"app": push}, deployed={"app": V2}), service(deployment(1, -90))
+    assert decided_at(known, shown, ("app",), "semver:") == V2.requested_at
+    assert decided_at(known, shown, ("app",), "main-{n}") == V3.requested_at
+    assert decided_at(known, shown, ("app",), "") == V3.requested_at
+    by_hand = state(newest={"app": push._replace(is_push=False)})
+    assert decided_at(by_hand, shown, ("app",), "semver:") == V3.requested_at
 
 
 def test_each_try_and_each_request_has_its_own_name() -> None:

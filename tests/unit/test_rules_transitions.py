@@ -314,7 +314,11 @@ def test_what_runs_is_not_known_where_it_was_not_read() -> None:
             state(newest={"app": MINE._replace(execution="x", requested_at=at(1))}),
             state(newest={"app": MINE._replace(execution="x", requested_at=at(1))}),
         ),
-        "held: nothing": (Skipped(Outcome.HELD, ""), state(hold=HOLD), state(hold=HOLD)),
+        "held: nothing but the reason that people are notified of": (
+            Skipped(Outcome.HELD, ""),
+            state(hold=HOLD, newest={"app": OLDER}),
+            state(hold=HOLD, newest={"app": OLDER}, held_for="the weekend"),
+        ),
         "unchanged: what runs counts as asked for now": (
             Skipped(Outcome.UNCHANGED, ""),
             state(deployed={"app": pushed("a", 3, digest="sha256:5"), "proxy": OLDER}),

@@ -143,6 +143,21 @@ def test_two_versions_are_pushed_and_their_events_come_shuffled(
     assert images(world) == {"doorman": f"doorman:{versions[1]}"}
 
 
+@pytest.mark.parametrize("events", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("versions", [("1.2.9", "1.3.0"), ("1.3.0", "1.2.9")])
+@anywhere
+def test_two_versions_are_pushed_under_a_policy_and_their_events_come_shuffled(
+    versions: tuple[str, str], events: tuple[int, int], comes_at: str
+) -> None:
+    """What ran was the version that was pushed last."""
+    world = a_world(*(Push(each, tag=tag, policy="semver:") for each, tag in enumerate(versions, start=1)))
+    first, second = (world.executions[each] for each in events)
+    until(world, first, comes_at)
+    go_on(world, second, seconds=30)
+    finish(world)
+    assert images(world) == {"doorman": "doorman:1.3.0"}
+
+
 @pytest.mark.parametrize("comes_from", ["its event", "the schedule"])
 def test_a_person_stops_the_execution_that_owns_the_service(comes_from: str) -> None:
     """The service was never deployed to again, or the execution was started again against their will."""
@@ -578,7 +593,7 @@ def without_compare_and_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    def granted(_state: State, _candidate: Candidate, containers: tuple[str, ...], *, runs: str = "") -> Granted:
+    def granted(_state: State, _candidate: Candidate, containers: tuple[str, ...], **_: object) -> Granted:
         return Granted(containers)
 
     monkeypatch.setattr(transitions, "take_turn", granted)

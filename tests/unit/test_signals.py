@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from ecs_deploy.aws import waits
+from ecs_deploy.aws import dynamodb, waits
 from ecs_deploy.core.errors import AwsUnavailable
 from ecs_deploy.core.signals import Signal, Signals, is_reason, signal_of
 from ecs_deploy.core.transitions import changes_hands
+from ecs_deploy.handlers import end_waits
 from tests.support.aws_error import AwsError
 from tests.support.ecs_model import EcsModel
 from tests.support.rules import owned, state, table
+from tests.support.workflow import Context
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 KEY = "production1/doorman-service"
@@ -174,3 +176,19 @@ def test_the_token_of_a_wait_that_is_over_is_passed_over(model: EcsModel, code: 
     model.before_call = refuse
     waits.end(KEY)
     assert model.waits == {"token 1"}
+
+
+def test_events_of_services_that_opt_in_count_once_one_was_deployed_to_them(
+    model: EcsModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    completed = deployment("SERVICE_DEPLOYMENT_COMPLETED")
+    context: Any = Context()
+    monkeypatch.setenv("DISCOVERY", "true")
+    end_waits.handler(completed, context)
+    assert waits.read(KEY) == Signals()
+    dynamodb.write(KEY, before=state()._replace(rev=0), state=state())
+    end_waits.handler(completed, context)
+    assert waits.read(KEY) == Signals(1, NOON)
+    monkeypatch.delenv("DISCOVERY")
+    end_waits.handler(completed, context)
+    assert waits.read(KEY).number == 1

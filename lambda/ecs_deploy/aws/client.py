@@ -99,8 +99,9 @@ def service_not_found(cluster: str, service: str) -> DeployError:
 # What lets the role do it, by the service of the action. AWS's messages name the resource.
 _ADVICE = {
     "ecr": "Name the repository in a target of cdk.json, or a target without a repository, and deploy the stack again.",
-    "iam": "Name the role in roles of the service's target in cdk.json, and deploy the stack again.",
-    "ecs": "Add the service to the targets in cdk.json, and deploy the stack again.",
+    "iam": "Name the role in roles of the service's target or of discovery in cdk.json, and deploy the stack again.",
+    "ecs": "Add the service to the targets in cdk.json, and deploy the stack again; with discovery, give it the tag "
+    "ecs-deploy:repository.",
 }
 
 

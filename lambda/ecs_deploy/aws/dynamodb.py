@@ -45,6 +45,11 @@ def read_state(key: str, now: datetime) -> State:
     return _read(State, item) if item else State(rev=0, since=now)
 
 
+def is_known(key: str) -> bool:
+    """Whether there is a state of a service. Raises `DeployError`, `AwsUnavailable`."""
+    return read_item(key, _STATE) is not None
+
+
 def read_entry(key: str, candidate: Candidate) -> Entry | None:
     """Read the entry of an execution in the history of a service. Raises `DeployError`, `AwsUnavailable`."""
     item = read_item(key, _place(candidate))

@@ -14,6 +14,7 @@ from ecs_deploy.core.errors import DeployError, Error
 from ecs_deploy.core.image import ImageReference
 from ecs_deploy.core.lifecycle import ACTIVE
 from ecs_deploy.core.policy import Image
+from ecs_deploy.core.registry import Ecr
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
@@ -84,15 +85,20 @@ def _describe(repository: str, *images: ImageReference) -> list[Stored] | None:
     ]
 
 
-def manifest(repository: str, digest: str) -> str:
+def manifest(repository: str, digest: str, registry: Ecr | None = None) -> str:
     """The manifest with a digest; empty where there is none. Raises `DeployError`, `AwsUnavailable`.
+
+    The repository is of another `registry` where one is named.
 
     https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html
     """
     with translating():
         try:
-            found = connect().batch_get_image(
-                repositoryName=repository, imageIds=[{"imageDigest": digest}], acceptedMediaTypes=[*artifact.MANIFESTS]
+            found = _client(registry).batch_get_image(
+                repositoryName=repository,
+                imageIds=[{"imageDigest": digest}],
+                acceptedMediaTypes=[*artifact.MANIFESTS],
+                **_of(registry),
             )["images"]
         except ClientError as error:
             if error.response["Error"]["Code"] not in _NO_SUCH_IMAGE:
@@ -131,19 +137,22 @@ def retain(repository: str, digest: str, tag: str) -> None:
                 raise
 
 
-def tagged_images(repository: str) -> list[Image]:
-    """What has a tag in a repository of this account and may be an image; none where there is no such repository.
+def tagged_images(repository: str, registry: Ecr | None = None) -> list[Image]:
+    """What has a tag in a repository and may be an image; none where there is no such repository.
 
     Raises `DeployError`, `AwsUnavailable`.
     https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
     """
-    pages = connect().get_paginator("describe_images")
+    pages = _client(registry).get_paginator("describe_images")
     with translating():
         try:
             found = [
                 each
                 for page in pages.paginate(
-                    repositoryName=repository, filter={"tagStatus": "TAGGED"}, PaginationConfig={"PageSize": 1000}
+                    repositoryName=repository,
+                    filter={"tagStatus": "TAGGED"},
+                    PaginationConfig={"PageSize": 1000},
+                    **_of(registry),
                 )
                 for each in page["imageDetails"]
             ]
@@ -158,9 +167,9 @@ def tagged_images(repository: str) -> list[Image]:
     ]
 
 
-def is_image(repository: str, digest: str) -> bool:
+def is_image(repository: str, digest: str, registry: Ecr | None = None) -> bool:
     """Whether what has this digest is an image, as far as can be seen. Raises `DeployError`, `AwsUnavailable`."""
-    text = manifest(repository, digest)
+    text = manifest(repository, digest, registry)
     return not text or artifact.is_image(text)
 
 
@@ -174,6 +183,19 @@ def _is_pulled_through(repository: str) -> bool:
         rules = [each for page in pages.paginate() for each in page["pullThroughCacheRules"]]
     prefixes = [each["ecrRepositoryPrefix"] for each in rules]
     return any(each == "ROOT" or repository.startswith(f"{each}/") for each in prefixes)
+
+
+def _client(registry: Ecr | None) -> "ECRClient":
+    return _connect_to(registry.region) if registry else connect()
+
+
+def _of(registry: Ecr | None) -> dict[str, Any]:
+    return {"registryId": registry.account} if registry else {}
+
+
+@cache
+def _connect_to(region: str) -> "ECRClient":
+    return boto3.client("ecr", region_name=region, config=ONE_TRY)
 
 
 @cache

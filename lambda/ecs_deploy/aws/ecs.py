@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/boto3/latest/guide/events.html
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from http import HTTPStatus
@@ -39,10 +39,25 @@ def describe_service(cluster: str, service: str) -> Service:
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html
     """
     with translating(cluster, service):
-        answer = connect().describe_services(cluster=cluster, services=[service])
+        answer = connect().describe_services(cluster=cluster, services=[service], include=["TAGS"])
     if not answer["services"]:
         raise service_not_found(cluster, service)
     return Service.described(answer["services"][0])
+
+
+def tags_of(cluster: str, services: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The tags of the services of a cluster that are there and active, by their names.
+
+    Raises `DeployError`, `AwsUnavailable`.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for first in range(0, len(services), _MOST_SERVICES):
+        names = [*services[first : first + _MOST_SERVICES]]
+        with translating(cluster, names[0]):
+            answer = connect().describe_services(cluster=cluster, services=names, include=["TAGS"])
+        described = map(Service.described, answer["services"])
+        found |= {each.name: dict(each.tags) for each in described if each.is_active}
+    return found
 
 
 def describe_task_definition(revision: str) -> TaskDefinition:
@@ -148,7 +163,7 @@ def roll_back(service_deployment: str) -> None:
         connect().stop_service_deployment(serviceDeploymentArn=service_deployment, stopType="ROLLBACK")
 
 
-_MOST_DESCRIBED, _MOST_LISTED = 20, 100
+_MOST_SERVICES, _MOST_DESCRIBED, _MOST_LISTED = 10, 20, 100
 
 
 def describe_tasks(cluster: str, service: str) -> tuple[Task, ...]:

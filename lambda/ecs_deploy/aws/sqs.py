@@ -1,5 +1,7 @@
 """The call to SQS."""
 
+from typing import Any
+
 import boto3
 
 from ecs_deploy.aws.client import ONE_TRY, translating
@@ -8,8 +10,17 @@ from ecs_deploy.aws.client import ONE_TRY, translating
 _MOST_REASON = 1_000
 
 
-def send(queue: str, body: str, reason: str) -> None:
-    """Send a message to a queue, by its URL, with a reason. Raises `DeployError`, `AwsUnavailable`."""
-    attributes = {"reason": {"DataType": "String", "StringValue": reason[:_MOST_REASON]}}
+LONGEST_DELAY = 900
+"""Seconds: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html"""
+
+
+def send(queue: str, body: str, *, reason: str = "", delay: int = 0) -> None:
+    """Send a message to a queue, by its URL, with a reason, or to be delivered after `delay` seconds.
+
+    Raises `DeployError`, `AwsUnavailable`.
+    """
+    more: dict[str, Any] = {"DelaySeconds": delay} if delay else {}
+    if reason:
+        more["MessageAttributes"] = {"reason": {"DataType": "String", "StringValue": reason[:_MOST_REASON]}}
     with translating():
-        boto3.client("sqs", config=ONE_TRY).send_message(QueueUrl=queue, MessageBody=body, MessageAttributes=attributes)
+        boto3.client("sqs", config=ONE_TRY).send_message(QueueUrl=queue, MessageBody=body, **more)

@@ -77,10 +77,11 @@ class Pause(NamedTuple):
 
 
 class Succeed(NamedTuple):
-    """End well. `outcome` is the output of the execution, as the contract says."""
+    """End well. `outcome` is the output of the execution, as the contract says; `repeated` if people know it."""
 
     outcome: Mapping[str, Any]
     reasons: tuple[str, ...] = ()
+    repeated: bool = False
 
 
 class Fail(NamedTuple):
@@ -109,7 +110,7 @@ def as_answer(decision: Decision) -> dict[str, Any]:
         case Pause(plan, rollout, seconds, _):
             waits = _wait(seconds, plan.key, rollout.signals.number)
             return {"next": "notify_pause", **waits, **_deployment(plan, rollout)}
-        case Succeed(outcome, reasons):
+        case Succeed(outcome, reasons, _):
             return {"next": "succeed", "outcome": dict(outcome), "reasons": list(reasons)}
         case Fail(error, cause):
             return {"next": "fail", "failure": {"error": error, "cause": dict(cause)}}
@@ -174,8 +175,9 @@ def succeed(outcome: Outcome, plan: Plan, rollout: Rollout, now: datetime, *reas
 
 
 def skip(
-    outcome: Outcome, cluster: str, service: str, candidate: Candidate, image: str | None, now: datetime, *reasons: str
-) -> Succeed:
+    outcome: Outcome, cluster: str, service: str, candidate: Candidate, image: str | None, now: datetime, *reasons: str,
+    repeated: bool = False,
+) -> Succeed:  # fmt: skip
     """End well without having touched the service."""
     members = {
         "outcome": outcome,
@@ -192,7 +194,7 @@ def skip(
         "slow": [],
         "reasons": list(reasons),
     }
-    return Succeed(members, reasons)
+    return Succeed(members, reasons, repeated)
 
 
 def refuse(error: DeployError, request: object) -> Fail:

@@ -118,10 +118,11 @@ def _on_its_way(plan: Plan, what: str, message: str) -> Detail:
 def outcome(case: Case, end: End, now: datetime) -> Detail:
     """Notify of an end, refusals included."""
     match end:
-        case Succeed(members, reasons):
+        case Succeed(members, reasons, repeated):
             name, status, message = members["outcome"], "SUCCEEDED", _sentence(case, members, reasons, now)
         case Fail(error, members):
             name, status, message, reasons = error, "FAILED", members["message"], tuple(members["reasons"])
+            repeated = False
     return {
         **case.as_json(),
         "outcome": str(name),
@@ -137,6 +138,7 @@ def outcome(case: Case, end: End, now: datetime) -> Detail:
         "rolledBack": members.get("rolledBack"),
         # What the output says: it was made a moment before.
         "seconds": members.get("seconds", seconds_between(case.started_at, now)),
+        "repeated": repeated,
         "leadTime": seconds_between(case.requested_at, now) if name == Outcome.DEPLOYED else None,
     }
 

@@ -3,21 +3,24 @@
 A push is taken at its word: the event supplies the tag.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from ecs_deploy.core.artifact import may_be_image
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.formats import instant
-from ecs_deploy.core.lifecycle import OWN_TAG_PREFIX
-from ecs_deploy.core.registry import host_of
+from ecs_deploy.core.registry import Ecr, ecr, host_of
+from ecs_deploy.core.tag_policy import policy_of
+from ecs_deploy.core.versions import version_of
 
 
 class Target(NamedTuple):
-    """A service that pushes to a repository are deployed to; infra/targets.py says what each member means."""
+    """A service that pushes to a repository are deployed to; infra/targets.py says what each member means.
+
+    `registry` is the host of the repository's, where it is another account's or region's. `min_age` is seconds.
+    """
 
     cluster: str
     service: str
@@ -30,22 +33,28 @@ class Target(NamedTuple):
     require_rollback: bool = False
     retain: bool = False
     reconcile_minutes: int | None = None
+    min_age: int = 0
+    window: str | None = None
+    alarm: str | None = None
+    sticky_revert: bool = False
+    registry: str | None = None
 
     @property
     def key(self) -> str:
         """The service's name in the table."""
         return f"{self.cluster}/{self.service}"
 
-    def wants(self, tag: str) -> bool:
-        """Whether a tag is one of those that it waits for; `*` stands for any characters, but in the deployer's own."""
-        return not tag.startswith(OWN_TAG_PREFIX) and any(fnmatchcase(tag, pattern) for pattern in self.tags)
+    def policy_of(self, tag: str) -> str | None:
+        """What pushes of a tag go by, "" for their time; None where it does not wait for the tag."""
+        return policy_of(self.tags, tag)
 
 
 class Start(NamedTuple):
-    """An execution to start: its name, which is given once, and its request."""
+    """An execution to start, when it is `due`: its name, which is given once, and its request."""
 
     name: str
     request: Mapping[str, Any]
+    due: datetime = datetime.min.replace(tzinfo=UTC)
 
 
 class Image(NamedTuple):
@@ -63,54 +72,108 @@ _ACTIONS = {"ECR Image Action": "PUSH", "ECR Replication Action": "REPLICATE"}
 
 
 def starts_for_push(
-    event: Mapping[str, Any], targets: Iterable[Target], environment: Environment
+    event: Mapping[str, Any], targets: Iterable[Target], environment: Environment, registries: Collection[str] = ()
 ) -> list[Start]:  # fmt: skip
     """The executions that an event of ECR asks for: none unless it is a finished push or replication of a tagged image.
 
+    `registries` are the others whose pushes count: accounts, or an account and a region with `/` between.
     https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html
     """
     detail = event["detail"]
-    is_ours = (event["account"], event["region"]) == environment
+    source = Ecr(event["account"], event["region"])
+    is_ours = source == Ecr(*environment) or not {source.account, f"{source.account}/{source.region}"}.isdisjoint(
+        registries
+    )
     action = _ACTIONS.get(event["detail-type"])
     is_push = action is not None and (detail.get("action-type"), detail.get("result")) == (action, "SUCCESS")
     tag = detail.get("image-tag")
     if not is_ours or not is_push or not tag or not may_be_image(detail.get("artifact-media-type")):
         return []
     push = {"id": event["id"], "time": event["time"], "digest": detail["image-digest"]}
+    pushed_at = datetime.fromisoformat(event["time"])
     return [
-        Start(execution_name("push", event["id"], *_place(target)), _request(target, tag, push, environment))
+        Start(
+            execution_name("push", event["id"], *_place(target)),
+            _request(target, tag, policy, push, environment),
+            pushed_at + timedelta(seconds=target.min_age),
+        )
         for target in targets
-        if target.repository == detail["repository-name"] and target.wants(tag)
+        if target.repository == detail["repository-name"]
+        and registry_of(target, environment) == source
+        and (policy := target.policy_of(tag)) is not None
     ]
 
 
+def services_of(event: Mapping[str, Any]) -> list[str]:
+    """The services whose tags have changed.
+
+    https://docs.aws.amazon.com/tag-editor/latest/userguide/monitor-tag-changes.html
+    """
+    places = (arn.partition(":service/")[2] for arn in event["resources"])
+    return [each for each in places if "/" in each]
+
+
+def waiting_for(event: Mapping[str, Any], targets: Iterable[Target]) -> list[str]:
+    """The services whose pushes have waited for what an event says: a calendar has opened, an alarm is OK.
+
+    https://docs.aws.amazon.com/systems-manager/latest/userguide/monitoring-systems-manager-event-examples.html
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html
+    """
+    detail = event["detail"]
+    if event["source"] == "aws.cloudwatch":
+        found = [each.key for each in targets if each.alarm and each.alarm == detail["alarmName"]]
+    else:
+        # By its ARN, or by its name, as a target may have it.
+        names = {name for arn in event["resources"] for name in (arn, arn.partition(":document/")[2])}
+        found = [each.key for each in targets if each.window in names - {""}]
+    return list(dict.fromkeys(found))
+
+
 def missed_push(
-    target: Target, images: Iterable[Image], after: datetime, until: datetime, known: Collection[str],
-    environment: Environment,
+    target: Target, images: Iterable[Image], after: Callable[[str], datetime], until: datetime,
+    known: Collection[str], environment: Environment,
 ) -> Start | None:  # fmt: skip
     """The execution for the newest image that a target waits for, if its event was missed.
 
-    It was pushed `after` and `until` then, and its digest is not `known` from an earlier execution.
+    It was pushed `after` what decides for its policy and `until` then, and its digest is not `known` from an earlier
+    execution. With a tag that the newest one has, go all under its policy, by their versions.
     """
-    wanted = [(each.pushed_at, each.digest, sorted(filter(target.wants, each.tags))) for each in images]
-    pushed_at, digest, tags = max((each for each in wanted if each[2]), default=(after, "", [""]))
-    if not after < pushed_at <= until or digest in known:
+    wanted = [
+        (each.pushed_at, each.digest, tag, policy)
+        for each in images
+        for tag in sorted(each.tags)
+        if (policy := target.policy_of(tag)) is not None
+    ]
+    if not wanted:
+        return None
+    *_, policy = max(wanted, key=lambda each: each[:2])
+    pushed_at, digest, tag, _ = max(
+        (each for each in wanted if each[3] == policy), key=lambda each: (version_of(policy, each[2]) or 0, *each[:2])
+    )
+    if not after(policy) < pushed_at <= until or digest in known:
         return None
     name = execution_name("missed", digest, instant(pushed_at), *_place(target))
     push = {"id": name, "time": instant(pushed_at), "digest": digest}
-    return Start(name, _request(target, tags[0], push, environment))
+    return Start(name, _request(target, tag, policy, push, environment))
 
 
 def image_of(target: Target, environment: Environment) -> str:
     """The image of a target's repository, without a tag."""
-    return f"{host_of(environment)}/{target.repository}"
+    return f"{target.registry or host_of(environment)}/{target.repository}"
+
+
+def registry_of(target: Target, environment: Environment) -> Ecr:
+    """Where a target's repository is."""
+    return ecr(target.registry) or Ecr(*environment)
 
 
 def _place(target: Target) -> tuple[str, str]:
     return target.key, target.container or ""
 
 
-def _request(target: Target, tag: str, push: Mapping[str, str], environment: Environment) -> dict[str, Any]:
+def _request(
+    target: Target, tag: str, policy: str, push: Mapping[str, str], environment: Environment
+) -> dict[str, Any]:  # fmt: skip
     return {
         "cluster": target.cluster,
         "service": target.service,
@@ -121,7 +184,12 @@ def _request(target: Target, tag: str, push: Mapping[str, str], environment: Env
         **({} if target.pin else {"pin": False}),
         **({"requireRollback": True} if target.require_rollback else {}),
         **({"retain": True} if target.retain else {}),
-        "push": {**push, "repository": target.repository, "tag": tag},
+        "push": {
+            **push,
+            "repository": target.repository,
+            "tag": tag,
+            **({"policy": policy} if policy else {}),
+        },
     }
 
 

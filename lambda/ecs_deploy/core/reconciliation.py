@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from ecs_deploy.core.base import intent_of
 from ecs_deploy.core.formats import instant, short
-from ecs_deploy.core.order import rank, requests_for
+from ecs_deploy.core.order import newest_first, requests_for
 from ecs_deploy.core.policy import Start, execution_name
 from ecs_deploy.core.service import Service
 from ecs_deploy.core.state import EVERY_CONTAINER, Candidate, Entry, Result, State
@@ -20,10 +20,11 @@ MOST_RESTARTS = 2
 _BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def restarts(history: Iterable[Entry], state: State) -> list[Start]:
+def restarts(history: Iterable[Entry], state: State, held: Sequence[str] = ()) -> list[Start]:
     """What has no verdict though it is the newest that may work, of each container.
 
     What failed, or was stopped by a person, is not tried again. What somebody else has decided since is left alone.
+    `held` is why pushes wait now, besides what the state says.
     """
     settled: set[str] = set()
     starts: list[Start] = []
@@ -44,7 +45,7 @@ def restarts(history: Iterable[Entry], state: State) -> list[Start]:
             continue
         elif results & _SETTLED or any(each.result is Result.STOPPED and each.revision for each in executions):
             settled |= set(newest.containers)
-        elif Result.STOPPED not in results and may_start(executions) and _is_wanted(newest, settled, state):
+        elif Result.STOPPED not in results and may_start(executions) and _is_wanted(newest, settled, state, held):
             starts.append(_again(executions))
             settled |= set(newest.containers)
         if EVERY_CONTAINER in settled:
@@ -75,7 +76,7 @@ _SETTLED: frozenset[Result | None] = frozenset({Result.DEPLOYED, Result.UNCHANGE
 def _by_request(history: Iterable[Entry]) -> list[list[Entry]]:
     """The executions of each request, the newest request and its newest execution first."""
     found: dict[tuple[str, tuple[str, ...]], list[Entry]] = {}
-    for each in sorted(history, key=lambda entry: rank(entry.candidate), reverse=True):
+    for each in newest_first(history):
         found.setdefault((each.candidate.request, each.containers), []).append(each)
     return list(found.values())
 
@@ -90,10 +91,11 @@ def _image(entry: Entry) -> str:
     return entry.candidate.digest or entry.candidate.request
 
 
-def _is_wanted(entry: Entry, settled: Collection[str], state: State) -> bool:
+def _is_wanted(entry: Entry, settled: Collection[str], state: State, held: Sequence[str]) -> bool:
     """Whether the turn would be granted, if nobody else deployed."""
     left = tuple(each for each in entry.containers if each not in settled)
-    return bool(left) and isinstance(take_turn(state._replace(owner=None), entry.candidate, left), Granted)
+    alone = state._replace(owner=None)
+    return bool(left) and isinstance(take_turn(alone, entry.candidate, left, held=held), Granted)
 
 
 def may_start(executions: Sequence[Entry]) -> bool:
@@ -120,9 +122,17 @@ def stable_again(state: State, key: str, instead_of: str) -> Start | None:
     return Start(name, {**request, "restart": {"request": name, "time": instant(time)}})
 
 
-def decided_at(state: State, service: Service, containers: Iterable[str]) -> datetime:
-    """When it was decided last what the service runs in these containers: by a request, or by somebody else."""
-    requests = [each for name in containers for each in requests_for(name, state)]
+def decided_at(state: State, service: Service, containers: Iterable[str], policy: str) -> datetime:
+    """When it was decided last what the service runs in these containers: by a request, or by somebody else.
+
+    Pushes under a version `policy` decide nothing for others under it.
+    """
+    requests = [
+        each
+        for name in containers
+        for each in requests_for(name, state)
+        if not (policy and each.is_push and each.policy == policy)
+    ]
     decided = [state.since, *(each.requested_at for each in requests)]
     if service.is_rolling:
         ours = {each.revision for each in state.intents} | (

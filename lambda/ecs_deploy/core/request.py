@@ -11,6 +11,7 @@ from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import DeployError, Error
 from ecs_deploy.core.formats import instant
 from ecs_deploy.core.image import ImageReference, InvalidImageReference, check_tag
+from ecs_deploy.core.tag_policy import is_policy
 
 DEFAULT_TIMEOUT = 600
 SHORTEST_TIMEOUT = 10
@@ -26,7 +27,7 @@ _TAG_VALUE = r"[A-Za-z0-9 +=._:/@-]{1,256}"
 _DIGEST = r"sha[0-9]{3}:[A-Za-z0-9]{1,128}"
 _REVISION = rf"(?:arn:[a-z-]+:ecs:([a-z0-9-]+):([0-9]{{12}}):task-definition/)?({_NAME}:[1-9][0-9]{{0,9}})"
 _PUSH_NEEDS = ("id", "time")
-_PUSH_KEYS = (*_PUSH_NEEDS, "digest", "repository", "tag")
+_PUSH_KEYS = (*_PUSH_NEEDS, "digest", "repository", "tag", "policy")
 _RESTART_NEEDS = ("request", "time")
 _RESTART_KEYS = (*_RESTART_NEEDS, "digest")
 _LONGEST_WHY = 500
@@ -35,11 +36,15 @@ _MOST_UNKNOWN_KEYS = 20
 
 
 class Push(NamedTuple):
-    """The image push that asked for the deployment: EventBridge's event id, its time in UTC, the image's digest."""
+    """The image push that asked for the deployment: EventBridge's event id, its time in UTC, the image's digest.
+
+    `policy` is what the versions of such pushes are read by, if they go by these.
+    """
 
     id: str
     time: datetime
     digest: str = ""
+    policy: str = ""
 
 
 class NewImage(NamedTuple):
@@ -120,8 +125,8 @@ class Request(NamedTuple):
             case Release():
                 return {"cluster": self.cluster, "service": self.service, "release": True}
         push = {"push": {"id": self.push.id, "time": instant(self.push.time)}} if self.push else {}
-        if self.push and self.push.digest:
-            push["push"]["digest"] = self.push.digest
+        if self.push:
+            push["push"] |= {key: getattr(self.push, key) for key in ("digest", "policy") if getattr(self.push, key)}
         whole = {"cluster": self.cluster, "service": self.service, **wanted}
         flags = {
             **({} if self.pin else {"pin": False}),
@@ -142,6 +147,8 @@ def parse(document: object, environment: Environment) -> Request:
     reader.problems += _unknown(set(document) - reader.KEYS, "", "is not a key of a request")
     cluster = reader.cluster()
     service = reader.service(cluster)
+    if "serviceTags" in document:
+        raise DeployError(Error.INVALID_REQUEST, _about_tags(cluster, service, document["serviceTags"]))
     wanted = reader.wanted()
     request = (
         reader.integer("timeout", DEFAULT_TIMEOUT, SHORTEST_TIMEOUT, LONGEST_TIMEOUT),
@@ -157,6 +164,22 @@ def parse(document: object, environment: Environment) -> Request:
     return Request(cluster, service, wanted, *request)
 
 
+def _about_tags(cluster: str, service: str, tags: object) -> str:
+    """What is wrong with the tags of a service, which the dispatcher has found so."""
+    # Nothing else needs it, and each start would wait for it.
+    from ecs_deploy.core.discovery import InvalidTags, target_of  # noqa: PLC0415
+
+    try:
+        target_of(cluster, service, {str(key): str(value) for key, value in dict(tags).items()})  # type: ignore[call-overload]
+    except InvalidTags as error:
+        return (
+            f"Pushes do not deploy to {service} in {cluster}: the tags of the service are wrong. {error}. Correct them."
+        )
+    except (TypeError, ValueError):
+        return f"serviceTags: must be an object of texts, not {_quote(tags)}."
+    return "serviceTags: says nothing that is wrong. Leave it out."
+
+
 class _Reader:
     """Reads a value for each key and gathers what is wrong instead of stopping at the first."""
 
@@ -164,7 +187,7 @@ class _Reader:
     FLAGS = ("revert", "release")
     OF_AN_IMAGE = ("tag", "container", "pin", "requireRollback", "retain")
     OF_A_DEPLOYMENT = ("timeout", "rollback", "push", "restart")
-    KEYS = frozenset({"cluster", "service", *WANTED, *OF_AN_IMAGE, *OF_A_DEPLOYMENT})
+    KEYS = frozenset({"cluster", "service", "serviceTags", *WANTED, *OF_AN_IMAGE, *OF_A_DEPLOYMENT})
 
     def __init__(self, document: Mapping[str, Any], environment: Environment) -> None:
         self.document = document
@@ -315,7 +338,9 @@ class _Reader:
 
     def push(self) -> Push | None:
         push = self.member("push", _PUSH_NEEDS, _PUSH_KEYS)
-        return None if push is None else Push(push["id"], _utc(push["time"]), push.get("digest", ""))
+        if push is None:
+            return None
+        return Push(push["id"], _utc(push["time"]), push.get("digest", ""), push.get("policy", ""))
 
     def restart(self) -> Restart | None:
         restart = self.member("restart", _RESTART_NEEDS, _RESTART_KEYS)
@@ -353,6 +378,8 @@ def _wrong_in(name: str, value: Mapping[str, Any], needs: Sequence[str], keys: S
             yield f"{name}.{key}: is missing"
     if isinstance(text := value.get("digest"), str) and text and not re.fullmatch(_DIGEST, text):
         yield f"{name}.digest: {_quote(text)} is not a digest, such as sha256:…"
+    if isinstance(text := value.get("policy"), str) and not is_policy(text):
+        yield f"{name}.policy: {_quote(text)} is not a policy (semver:, or a pattern with {{n}})"
     for key in ("id", "request"):
         if isinstance(text := value.get(key), str) and text and not re.fullmatch(_TAG_VALUE, text):
             yield f"{name}.{key}: {_quote(text)} is not an id (letters, digits and + - = . _ : / @, at most 256)"

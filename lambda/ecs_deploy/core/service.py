@@ -169,6 +169,7 @@ class Service(NamedTuple):
     has_load_balancer: bool
     deployments: tuple[Deployment, ...]
     events: tuple[Event, ...]
+    tags: Mapping[str, str] = {}
 
     @classmethod
     def described(cls, document: Mapping[str, Any]) -> Self:
@@ -192,6 +193,7 @@ class Service(NamedTuple):
             has_load_balancer=bool(document.get("loadBalancers")),
             deployments=tuple(Deployment.described(each) for each in document.get("deployments", ())),
             events=tuple(Event(each["createdAt"], each["message"]) for each in document.get("events", ())),
+            tags={each["key"]: each.get("value", "") for each in document.get("tags", ())},
         )
 
     @property

@@ -24,7 +24,8 @@ class Candidate(NamedTuple):
     """A request in the order of requests.
 
     `request` is the event's id for a push, else the execution's ARN; an execution that is started again keeps it.
-    `failed_at` is when what it asked for was found not to work.
+    `failed_at` is when what it asked for was found not to work. `tag` is that of its image, and `policy` what the
+    versions in such tags are read by, where pushes go by these.
     """
 
     execution: str
@@ -34,6 +35,8 @@ class Candidate(NamedTuple):
     is_push: bool = False
     digest: str = ""
     failed_at: datetime | None = None
+    tag: str = ""
+    policy: str = ""
 
 
 class Owner(NamedTuple):
@@ -110,7 +113,8 @@ class State(NamedTuple):
     """The state of a service. `rev` counts its writes; `since` is when the service was first seen.
 
     By container, `newest` is the newest accepted request and `deployed` the one that was stable last. `broken_since` is
-    when the failed rollout began that the service has not recovered from.
+    when the failed rollout began that the service has not recovered from. Pushes wait for a person (`hold`) and since a
+    revert (`revert_hold`); `held_for` is why the last one did that people were notified of.
     """
 
     rev: int
@@ -121,6 +125,8 @@ class State(NamedTuple):
     intents: tuple[Intent, ...] = ()
     stable: Stable | None = None
     hold: Hold | None = None
+    revert_hold: Hold | None = None
+    held_for: str = ""
     broken_since: datetime | None = None
 
 

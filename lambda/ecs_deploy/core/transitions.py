@@ -4,17 +4,19 @@ Each function is pure. Whoever calls it writes the new state back if nobody else
 asks again: docs/promises.md says what that holds together.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple, assert_never
 
 from ecs_deploy.core.decision import Outcome
 from ecs_deploy.core.formats import instant
-from ecs_deploy.core.order import covers, newer_than
+from ecs_deploy.core.order import covers, goes_before, leads_back, newer_than
 from ecs_deploy.core.state import (
     EVERY_CONTAINER,
     LATEST_INTENTS,
     Candidate,
+    Hold,
     Intent,
     Owner,
     Phase,
@@ -37,23 +39,33 @@ class Queued(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """The candidate ends without having touched the service."""
+    """The candidate ends without having touched the service; `repeated` if people know why."""
 
     outcome: Outcome
     why: str
+    repeated: bool = False
 
 
 TurnRuling = Granted | Queued | Skipped
 
 
 def take_turn(
-    state: State, candidate: Candidate, containers: tuple[str, ...], *, runs: str = ""
-) -> TurnRuling:  # fmt: skip
-    """Whose turn it is. `runs` is the revision that the service runs."""
+    state: State,
+    candidate: Candidate,
+    containers: tuple[str, ...],
+    *,
+    runs: str = "",
+    tags: Mapping[str, Collection[str]] = MappingProxyType({}),
+    held: Sequence[str] = (),
+) -> TurnRuling:
+    """Whose turn it is. `runs` is the revision that the service runs; `tags` are those of its images, by container.
+
+    `held` is why pushes wait now, besides what the state says.
+    """
     if state.owner and state.owner.execution == candidate.execution:
         return Granted(state.owner.containers)
-    if state.hold and candidate.is_push:
-        return Skipped(Outcome.HELD, f"pushes are held: {state.hold.why}")
+    if candidate.is_push and (why := "; ".join(holds(state, held))):
+        return Skipped(Outcome.HELD, f"pushes are held: {why}", repeated=why == state.held_for)
     newer = {each: newer_than(candidate, each, state) for each in containers}
     wanted = tuple(each for each in containers if newer[each] is None)
     if not wanted:
@@ -61,7 +73,7 @@ def take_turn(
         return Skipped(
             Outcome.SUPERSEDED, f"{rival.execution} is newer: it was requested at {instant(rival.requested_at)}"
         )
-    if why := _was_tried(state, candidate, wanted):
+    if why := _was_tried(state, candidate, wanted) or _leads_back(candidate, wanted, tags):
         return Skipped(Outcome.SUPERSEDED, why)
     if candidate.is_push and _runs_already(state, candidate, wanted, runs):
         return Skipped(Outcome.UNCHANGED, f"the service runs or rolls out {candidate.digest} already")
@@ -70,17 +82,39 @@ def take_turn(
     return Queued(wanted)
 
 
+def holds(state: State, held: Sequence[str] = ()) -> tuple[str, ...]:
+    """Why pushes wait, each reason by itself."""
+    kept = [each.why for each in (state.hold, state.revert_hold) if each]
+    return (*kept, *held)
+
+
 def after_turn(
-    state: State, candidate: Candidate, ruling: TurnRuling, stable: Stable | None, now: datetime
-) -> State:  # fmt: skip
-    """The state once the ruling is written down; `stable` is what to return to, as it was observed."""
+    state: State,
+    candidate: Candidate,
+    ruling: TurnRuling,
+    stable: Stable | None,
+    now: datetime,
+    *,
+    held: Sequence[str] = (),
+    revert_hold: Hold | None = None,
+) -> State:
+    """The state once the ruling is written down; `stable` is what to return to, as it was observed.
+
+    `revert_hold` is what it lets later pushes wait for.
+    """
     match ruling:
         case Granted(containers):
             is_mine = state.owner is not None and state.owner.execution == candidate.execution
             owner = state.owner if is_mine else Owner(candidate.execution, containers, now)
-            return _accepted(state, candidate, containers)._replace(owner=owner, stable=stable)
+            after = _accepted(state, candidate, containers)._replace(owner=owner, stable=stable)
+            return after._replace(
+                held_for="" if candidate.is_push else state.held_for,
+                revert_hold=state.revert_hold if is_mine else revert_hold or state.revert_hold,
+            )
         case Queued(containers):
             return _accepted(state, candidate, containers)
+        case Skipped(Outcome.HELD):
+            return state._replace(held_for="; ".join(holds(state, held)))
         case Skipped(outcome):
             return _raised(state, candidate) if outcome is Outcome.UNCHANGED else state
     assert_never(ruling)
@@ -101,13 +135,26 @@ def _raised(state: State, candidate: Candidate) -> State:
 
     def later(requests: dict[str, Candidate]) -> dict[str, Candidate]:
         return {
-            name: each._replace(requested_at=max(each.requested_at, candidate.requested_at))
-            if each.digest == candidate.digest and each.failed_at is None
-            else each
+            name: _as_late_as(each, candidate) if each.digest == candidate.digest and each.failed_at is None else each
             for name, each in requests.items()
         }
 
     return state._replace(newest=later(dict(state.newest)), deployed=later(dict(state.deployed)))
+
+
+def _as_late_as(each: Candidate, candidate: Candidate) -> Candidate:
+    """One request of an image with the later time and the higher version of another."""
+    tag = each.tag if goes_before(each, candidate) else candidate.tag
+    policy = candidate.policy if each.is_push else ""
+    return each._replace(requested_at=max(each.requested_at, candidate.requested_at), tag=tag, policy=policy)
+
+
+def _leads_back(candidate: Candidate, containers: tuple[str, ...], tags: Mapping[str, Collection[str]]) -> str:
+    """Why a push under a version policy is not deployed: what runs is of a higher version, whoever brought it in."""
+    for name in containers:
+        if higher := leads_back(candidate, tags.get(name, ())):
+            return f"the service runs {higher} in {name}, and a push of {candidate.tag} does not lead back from it"
+    return ""
 
 
 def _was_tried(state: State, candidate: Candidate, containers: tuple[str, ...]) -> str:
@@ -219,7 +266,8 @@ def given_up(state: State, requests: Collection[str], now: datetime) -> State:
 
 def released(state: State, started_at: datetime) -> State:
     """Pushes go on, unless they were held again since this was asked for."""
-    return state._replace(hold=None) if state.hold and state.hold.at <= started_at else state
+    kept = [each if each and each.at > started_at else None for each in (state.hold, state.revert_hold)]
+    return state._replace(hold=kept[0], revert_hold=kept[1], held_for="")
 
 
 RESULTS = {

@@ -1,7 +1,8 @@
 """The dispatcher: start an execution for each service that wants a push, and for what was missed.
 
-Its queue brings what ECR tells of pushes and replications, how executions end, and the schedule's question whether
-something was missed, since ECR's events are best effort:
+Its queue brings what ECR tells of pushes and replications, how executions end, that a calendar has opened, an alarm is
+OK or the tags of a service have changed, and the schedule's question whether something was missed, since ECR's events
+are best effort:
 https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html
 
 A message that cannot be handled comes again; the last time, it goes to the dead-letter queue with the reason.
@@ -10,14 +11,17 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from math import ceil
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ecs_deploy.aws import ecr, sqs
 from ecs_deploy.core import policy
 from ecs_deploy.core.environment import Environment
-from ecs_deploy.core.errors import AwsUnavailable
+from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
+from ecs_deploy.core.policy import Start, Target
+from ecs_deploy.core.registry import Ecr
 from ecs_deploy.handlers import executions, runtime, targets
 
 if TYPE_CHECKING:
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
 
 MOST_RECEIVES = 20
 """The queue gives a message up after this many: infra/dispatch.py."""
+
+MOST_RECONCILED = 20
+"""Services that one message has reconciled: infra/dispatch.py."""
 
 LEAST_MILLISECONDS = 20_000
 """With less time left, a message comes again."""
@@ -53,23 +60,82 @@ def _handled(record: Mapping[str, Any], environment: Environment) -> bool:
         if isinstance(error, AwsUnavailable) and int(record["attributes"]["ApproximateReceiveCount"]) < MOST_RECEIVES:
             return False
         runtime.count("DeadLetter")
-        sqs.send(os.environ["DEAD_LETTERS"], record["body"], f"{type(error).__name__}: {error}")
+        sqs.send(os.environ["DEAD_LETTERS"], record["body"], reason=f"{type(error).__name__}: {error}")
     return True
 
 
 def _handle(message: Mapping[str, Any], environment: Environment) -> None:
     if "reconcile" in message:
-        _reconcile().services(message["reconcile"], targets.served(), environment)
+        _reconcile().services(message["reconcile"], environment)
+    elif "discover" in message:
+        _have_reconciled(_discovery().refresh())
+    elif message["source"] == "aws.tag":
+        _have_reconciled(_discovery().note(policy.services_of(message)))
     elif message["source"] == "aws.ecr":
-        starts = policy.starts_for_push(message, targets.served(), environment)
         detail = message["detail"]
-        if starts and not ecr.is_image(detail["repository-name"], detail["image-digest"]):
+        wanted = _targets(detail.get("repository-name", ""))
+        starts = policy.starts_for_push(message, wanted, environment, targets.registries())
+        if starts and not _is_image(message, environment):
             runtime.logger.info("What was pushed is no image", detail=detail)
             return
-        for start in starts:
-            executions.start(start)
+        _start(starts, message)
+    elif message["source"] in {"aws.ssm", "aws.cloudwatch"}:
+        _have_reconciled(policy.waiting_for(message, _targets()))
     else:
         _reconcile().after_execution(message["detail"], environment)
+
+
+def _is_image(push: Mapping[str, Any], environment: Environment) -> bool:
+    """Whether an image was pushed, as far as can be seen; the repository of another account may not let us look."""
+    detail, source = push["detail"], Ecr(push["account"], push["region"])
+    place = detail["repository-name"], detail["image-digest"]
+    if source == Ecr(*environment):
+        return ecr.is_image(*place)
+    try:
+        return ecr.is_image(*place, source)
+    except DeployError as error:
+        if error.error is not Error.ACCESS_DENIED:
+            raise
+        runtime.logger.info("Whether it is an image is not to be seen", detail=detail, reason=error.message)
+        return True
+
+
+def _start(starts: Iterable[Start], message: Mapping[str, Any]) -> None:
+    """Start what is due; for what is not yet, the message comes again."""
+    now = runtime.now()
+    later = []
+    for start in starts:
+        if start.due > now:
+            later.append(start.due)
+        else:
+            executions.start(start)
+    if later:
+        delay = min(ceil((min(later) - now).total_seconds()), sqs.LONGEST_DELAY)
+        sqs.send(os.environ["QUEUE"], json.dumps(message), delay=delay)
+
+
+def _targets(repository: str = "") -> list[Target]:
+    """The targets, and the services that opt in by tags; for pushes to a repository, if one is named."""
+    listed = [*targets.served()]
+    if not targets.discovers():
+        return listed
+    keys = {each.key for each in listed}
+    found = _discovery().wanting(repository) if repository else _discovery().all_known()
+    return [*listed, *(each for each in found if each.key not in keys)]
+
+
+def _have_reconciled(keys: Sequence[str]) -> None:
+    """Send messages to the queue, so that many services are shared out among invocations."""
+    for first in range(0, len(keys), MOST_RECONCILED):
+        group = keys[first : first + MOST_RECONCILED]
+        sqs.send(os.environ["QUEUE"], json.dumps({"reconcile": group}))
+
+
+def _discovery() -> ModuleType:
+    # Most deployers go without it, and each start would wait for it.
+    from ecs_deploy.handlers import discovery  # noqa: PLC0415
+
+    return discovery
 
 
 def _reconcile() -> ModuleType:

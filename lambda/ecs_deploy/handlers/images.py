@@ -21,7 +21,8 @@ class Found(NamedTuple):
     """An image that was looked up: its digest, empty where nobody tells before its tasks run.
 
     `parts` are the digests that it lists where it is an index, None where nobody tells. Of one in this account's ECR,
-    also the `repository`, what may keep people from returning from it, and the digests to return to that ECR has.
+    also the `repository`, what may keep people from returning from it, the digests to return to that ECR has, and the
+    `tags` of the digests that run, by digest.
     """
 
     digest: str = ""
@@ -29,6 +30,7 @@ class Found(NamedTuple):
     repository: str = ""
     warnings: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
+    tags: Mapping[str, tuple[str, ...]] = {}
 
 
 def with_digests(stable: Stable, service: Service, base: ecs.TaskDefinition) -> Stable:
@@ -51,14 +53,20 @@ def with_digests(stable: Stable, service: Service, base: ecs.TaskDefinition) -> 
     return stable._replace(digests=run, parts={each: parts[each] for each in run.values() if each in parts})
 
 
-def find(requested: Request, digest: str, environment: Environment, change: Edit, stable: Stable | None) -> Found:
-    """Look an image up, by its `digest` where that is known. Raises `DeployError`, `AwsUnavailable`."""
+def find(
+    requested: Request, digest: str, environment: Environment, change: Edit, stable: Stable | None, runs: Iterable[str]
+) -> Found:
+    """Look an image up, by its `digest` where that is known, and the digests that run of the same repository.
+
+    Raises `DeployError`, `AwsUnavailable`.
+    """
     image = change.image.pinned(digest) if digest else change.image
     if registry.ecr(image.domain) != Ecr(environment.account, environment.region):
         return Found(image.digest or "")
     known = stable.digests if stable and change.is_newer else {}
     ran = {name: known[name] for name in change.containers if name in known}
-    stored, others = ecr.describe(image, *dict.fromkeys(each for each in ran.values() if each != image.digest))
+    looked_up = dict.fromkeys(each for each in (*ran.values(), *runs) if each != image.digest)
+    stored, others = ecr.describe(image, *looked_up)
     if stored is None:
         return Found(image.digest or "")
     index = ecr.manifest(image.path, stored.digest) if stored.media_type in platform.INDEXES else ""
@@ -81,7 +89,8 @@ def find(requested: Request, digest: str, environment: Environment, change: Edit
             "deploy without requireRollback.",
         )
     keep = tuple(each for each in replaced if each in others)
-    return Found(stored.digest, platform.parts(index), image.path, tuple(warnings), keep)
+    tags = {each.digest: each.tags for each in (stored, *others.values())}
+    return Found(stored.digest, platform.parts(index), image.path, tuple(warnings), keep, tags)
 
 
 def with_parts(stable: Stable, containers: Iterable[str], found: Found) -> Stable:

@@ -1,8 +1,9 @@
 """Reconciling: start what has no verdict, what was missed, and what was applied late, by the table, ECS and ECR."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from ecs_deploy.aws import dynamodb, ecr, ecs, stepfunctions
@@ -11,10 +12,11 @@ from ecs_deploy.core.decision import Outcome
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
 from ecs_deploy.core.image import ImageReference
-from ecs_deploy.core.policy import Target
+from ecs_deploy.core.policy import Image
+from ecs_deploy.core.registry import Ecr
 from ecs_deploy.core.state import Entry, Phase, Result, State
 from ecs_deploy.core.task_definition import edit
-from ecs_deploy.handlers import executions, runtime, table
+from ecs_deploy.handlers import executions, holds, runtime, table, targets
 
 # An event may take this long, and its execution until it is in the history, before its push counts as missed.
 _GRACE = timedelta(minutes=15)
@@ -25,13 +27,13 @@ _LEAVES_SOMETHING = (Outcome.SUPERSEDED, Outcome.RELEASED)
 _NOTHING_TO_DEPLOY_TO = frozenset({Error.SERVICE_NOT_FOUND, Error.UNSUPPORTED_SERVICE})
 
 
-def services(keys: Iterable[str], targets: Sequence[Target], environment: Environment) -> None:
+def services(keys: Iterable[str], environment: Environment) -> None:
     """Look for what was missed by these services; one that cannot be read does not keep the others waiting."""
     problems = []
     for key in keys:
         try:
             if not _restart(key, {}):
-                _find_missed(key, targets, environment)
+                _find_missed(key, environment)
         except (DeployError, AwsUnavailable) as error:
             if isinstance(error, DeployError) and error.error in _NOTHING_TO_DEPLOY_TO:
                 runtime.logger.warning("Nothing to deploy to", service=key, reason=error.message)
@@ -77,7 +79,10 @@ def _restart(key: str, statuses: Mapping[str, str]) -> bool:
     deaths = {entry.candidate.execution: _death_of(entry, statuses, now) for entry in history if entry.result is None}
     buried = [each._replace(result=deaths.get(each.candidate.execution) or each.result) for each in history]
     given_up = reconciliation.given_up(buried)
-    starts = reconciliation.restarts(buried, transitions.given_up(state, given_up, now))
+    known = transitions.given_up(state, given_up, now)
+    starts = reconciliation.restarts(buried, known)
+    if starts and (held := holds.observed(targets.of(key, lambda: _tags(key)))):
+        starts = reconciliation.restarts(buried, known, held)
     for start in starts:
         executions.start(start)
     for before, after in zip(history, buried, strict=True):
@@ -106,7 +111,23 @@ def _death(execution: str, since: datetime, statuses: Mapping[str, str], now: da
     return Result.STOPPED if status == "ABORTED" else Result.DIED
 
 
-def _find_missed(key: str, targets: Sequence[Target], environment: Environment) -> None:
+def _stored(repository: str, registry: Ecr | None, key: str) -> list[Image]:
+    """The images of a repository; none of one in another registry whose policy does not let us look."""
+    try:
+        return ecr.tagged_images(repository, registry)
+    except DeployError as error:
+        if not registry or error.error is not Error.ACCESS_DENIED:
+            raise
+        runtime.logger.warning("Pushes that were missed cannot be found", service=key, reason=error.message)
+        return []
+
+
+def _tags(key: str) -> Mapping[str, str]:
+    cluster, _, name = key.partition("/")
+    return ecs.describe_service(cluster, name).tags
+
+
+def _find_missed(key: str, environment: Environment) -> None:
     """Start what was pushed since the service was told what to run, and repair what was applied late."""
     now = runtime.now()
     state = dynamodb.read_state(key, now)
@@ -121,19 +142,23 @@ def _find_missed(key: str, targets: Sequence[Target], environment: Environment) 
         return
     document = ecs.describe_task_definition(service.current).document
     known = {entry.candidate.digest for entry in dynamodb.read_history(key)}
-    for target in targets:
-        if target.key != key or not target.repository or target.reconcile_minutes is None:
+    for target in targets.of(key, lambda: service.tags):
+        if not target.repository or target.reconcile_minutes is None:
             continue
         try:
             image = ImageReference.parse(policy.image_of(target, environment))
-            after = reconciliation.decided_at(state, service, edit(document, image, target.container).containers)
+            containers = edit(document, image, target.container).containers
         except DeployError as error:
             runtime.logger.warning("Nothing to deploy to", service=key, reason=error.message)
             continue
-        images = ecr.tagged_images(target.repository)
+        after = partial(reconciliation.decided_at, state, service, containers)
+        place = policy.registry_of(target, environment)
+        registry = None if place == Ecr(*environment) else place
+        stored = _stored(target.repository, registry, key)
+        images = [each for each in stored if each.pushed_at <= now - timedelta(seconds=target.min_age)]
         while start := policy.missed_push(target, images, after, now - _GRACE, known, environment):
             digest = start.request["push"]["digest"]
-            if ecr.is_image(target.repository, digest):
+            if ecr.is_image(target.repository, digest, registry):
                 if executions.start(start):
                     runtime.count("MissedPush")
                 break

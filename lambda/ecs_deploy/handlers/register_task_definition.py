@@ -22,8 +22,10 @@ from ecs_deploy.core.request import NewImage, OldRevision, Request, Revert
 from ecs_deploy.core.service import Service
 from ecs_deploy.core.state import EVERY_CONTAINER, Base, Candidate, Entry, Hold, Phase, Result, Stable, State
 from ecs_deploy.core.task_definition import (
+    Edit,
     defined,
     edit,
+    images_of,
     is_of_request,
     is_same,
     own_tags,
@@ -34,7 +36,7 @@ from ecs_deploy.core.task_definition import (
     unpinned,
 )
 from ecs_deploy.core.transitions import Granted, Queued, Skipped
-from ecs_deploy.handlers import ending, images, runtime, step, table
+from ecs_deploy.handlers import ending, holds, images, runtime, step, table, targets
 from ecs_deploy.handlers.images import Found
 
 _MOST_TRIES = 5
@@ -45,7 +47,8 @@ class Wanted(NamedTuple):
     """What is asked for, on top of the base: a `document` to register, or a `revision` that is there.
 
     `digests` are those that have to run, by container, where they are known. `written` are the images as they were
-    written, where they are pinned for this deployment only. `source` is the revision that the document is of.
+    written, where they are pinned for this deployment only. `source` is the revision that the document is of. `tags`
+    are those of the images that run, where pushes go by versions.
     """
 
     containers: tuple[str, ...]
@@ -57,6 +60,7 @@ class Wanted(NamedTuple):
     parts: Mapping[str, tuple[str, ...] | None] = {}
     written: Mapping[str, str] = {}
     found: Found = Found()
+    tags: Mapping[str, frozenset[str]] = {}
 
 
 class Job(NamedTuple):
@@ -68,6 +72,8 @@ class Job(NamedTuple):
     state: State
     service: Service
     now: datetime
+    held: tuple[str, ...] = ()
+    revert_hold: Hold | None = None
 
     @property
     def base(self) -> Base:
@@ -94,7 +100,8 @@ def handler(event: step.Event, environment: Environment) -> Decision:
             state = dynamodb.read_state(requested.key, now)
             service = ecs.describe_service(requested.cluster, requested.service)
             service.require_supported()
-            return _deploy(Job(requested, candidate, environment, state, service, now), event, resumed)
+            job = Job(requested, candidate, environment, state, service, now)
+            return _deploy(_with_holds(job), event, resumed)
         except dynamodb.Conflict:
             runtime.logger.info("The state was written meanwhile, so all is read again")
         except DeployError as error:
@@ -102,6 +109,14 @@ def handler(event: step.Event, environment: Environment) -> Decision:
             _refuse(requested, candidate, error)
             raise
     raise AwsUnavailable(f"the state of {requested.key} is written by others all the time")
+
+
+def _with_holds(job: Job) -> Job:
+    """With the reasons why pushes wait, and the one that a revert by hand makes."""
+    configured = targets.of(job.request.key, lambda: job.service.tags)
+    is_sticky = isinstance(job.request.wanted, Revert) and any(each.sticky_revert for each in configured)
+    hold = Hold(f"the service was reverted by {job.candidate.execution}", job.candidate.execution, job.now)
+    return job._replace(held=holds.observed(configured), revert_hold=hold if is_sticky else None)
 
 
 def _candidate(requested: Request, execution: Mapping[str, str]) -> Candidate:
@@ -112,19 +127,27 @@ def _candidate(requested: Request, execution: Mapping[str, str]) -> Candidate:
     if requested.restart:
         name, time = requested.restart.request, requested.restart.time
     digest = requested.push.digest if requested.push else requested.restart.digest if requested.restart else ""
-    return Candidate(execution["id"], name, time, started_at, requested.push is not None, digest)
+    tag = requested.wanted.image.tag if isinstance(requested.wanted, NewImage) else None
+    policy = requested.push.policy if requested.push else ""
+    return Candidate(
+        execution["id"], name, time, started_at, requested.push is not None, digest, tag=tag or "", policy=policy
+    )
 
 
 def _hold(requested: Request, candidate: Candidate) -> Decision:
     """Hold or release the pushes to a service that is there."""
-    ecs.describe_service(requested.cluster, requested.service)
+    service = ecs.describe_service(requested.cluster, requested.service)
     now = runtime.now()
+    configured = targets.of(requested.key, lambda: service.tags)
+    held = holds.observed(configured) if isinstance(requested.wanted, request.Release) else ()
 
     def rule(state: State) -> table.Change:
         if isinstance(requested.wanted, request.Hold):
             hold = Hold(requested.wanted.why, candidate.execution, now)
             return table.Change((Outcome.HELD, f"pushes are held: {hold.why}"), state._replace(hold=hold))
-        return table.Change((Outcome.RELEASED, "pushes go on"), transitions.released(state, candidate.started_at))
+        after = transitions.released(state, candidate.started_at)
+        still = "; ".join(transitions.holds(after, held))
+        return table.Change((Outcome.RELEASED, f"pushes are still held: {still}" if still else "pushes go on"), after)
 
     outcome, why = table.change(requested.key, now, rule)
     return skip(outcome, requested.cluster, requested.service, candidate, None, now, why)
@@ -173,11 +196,14 @@ def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision
     # What was begun gets a verdict, also where its deployment went on without its execution.
     is_begun = any(each.request == candidate.request for each in job.state.intents)
     runs = "" if is_begun else job.service.current
-    ruling = transitions.take_turn(job.state._replace(stable=stable), candidate, wanted.containers, runs=runs)
+    ruling = transitions.take_turn(
+        job.state._replace(stable=stable), candidate, wanted.containers, runs=runs, tags=wanted.tags, held=job.held
+    )
     _write(job, candidate, wanted, ruling, stable)
     match ruling:
-        case Skipped(outcome, why):
-            return skip(outcome, job.request.cluster, job.request.service, candidate, wanted.image, job.now, why)
+        case Skipped(outcome, why, repeated):
+            where = job.request.cluster, job.request.service
+            return skip(outcome, *where, candidate, wanted.image, job.now, why, repeated=repeated)
         case Queued(containers):
             turn = Turn(containers, wanted.found.digest, job.now)
             # Where the turn is free by now, it is taken at once.
@@ -186,7 +212,7 @@ def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision
             if containers != wanted.containers and wanted.document:
                 # A newer request has some of its containers.
                 wanted = _wanted(job, found, stable, containers)
-            warnings = (*wanted.found.warnings, *images.retain(job.request, wanted.found))
+            warnings = (*wanted.found.warnings, *images.retain(job.request, wanted.found), *_holds_of(job))
             is_retried = event["attempt"] > 0 or bool(resumed)
             revision = wanted.revision or _registered(job, found, wanted, is_retried=is_retried)
             plan = _plan(job, candidate, wanted, revision, stable)._replace(warnings=warnings)
@@ -196,11 +222,22 @@ def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision
             return Update(plan, Rollout(Phase.DEPLOYING, revision), announced=False)
 
 
+def _holds_of(job: Job) -> list[str]:
+    """What people who ask for a deployment have to know of the holds."""
+    if job.request.push:
+        return []
+    state = job.state._replace(revert_hold=job.revert_hold or job.state.revert_hold)
+    why = "; ".join(transitions.holds(state, job.held))
+    return [f"pushes to the service are held, which a request by hand passes: {why}"] if why else []
+
+
 def _write(
     job: Job, candidate: Candidate, wanted: Wanted, ruling: transitions.TurnRuling, stable: Stable | None
 ) -> None:  # fmt: skip
     """Write down whose turn it is; where it was this execution's already, to see that it still is."""
-    after = transitions.after_turn(job.state, candidate, ruling, stable, job.now)
+    after = transitions.after_turn(
+        job.state, candidate, ruling, stable, job.now, held=job.held, revert_hold=job.revert_hold
+    )
     if job.state.owner and job.state.owner.execution == candidate.execution:
         table.write(job.request.key, before=job.state, state=after)
         return
@@ -263,13 +300,16 @@ def _wanted(job: Job, found: ecs.TaskDefinition, stable: Stable | None, among: t
         case NewImage(image, container):
             base = unpinned(found.document, stable.digests, stable.written) if stable else found.document
             change = edit(base, image, container, among)
-            there = images.find(job.request, job.candidate.digest, job.environment, change, stable)
+            runs = _runs(job, found, stable, change)
+            there = images.find(job.request, job.candidate.digest, job.environment, change, stable, runs.values())
             new = dict.fromkeys(change.containers, there.digest) if there.digest else {}
             document = pinned(change.document, new) if job.request.pin else change.document
             run = {**pinned_digests(document), **new}
             known = {**(stable.parts if stable else {}), **({there.digest: there.parts} if there.digest else {})}
             parts = {each: known.get(each) for each in run.values()}
-            return Wanted(change.containers, str(change.image), document, digests=run, parts=parts, found=there)
+            tags = {name: _tags(found, name, runs.get(name, ""), there, job.state) for name in change.containers}
+            whole = Wanted(change.containers, str(change.image), document, digests=run, parts=parts, found=there)
+            return whole._replace(tags=tags) if job.candidate.policy and change.is_newer else whole
         case OldRevision(name) if job.request.restart is None:
             return _existing(name, job.service)
         case OldRevision(name):
@@ -279,6 +319,22 @@ def _wanted(job: Job, found: ecs.TaskDefinition, stable: Stable | None, among: t
             history = dynamodb.read_history(job.request.key)
             return _as_it_ran(revision_before(job.service.current, history, last_stable), job, stable, history)
     raise AssertionError(job.request.wanted)
+
+
+def _runs(job: Job, found: ecs.TaskDefinition, stable: Stable | None, change: Edit) -> dict[str, str]:
+    """The digests that run or roll out, of a push that goes by versions; by container, where they are known."""
+    if not job.candidate.policy or not change.is_newer:
+        return {}
+    observed = stable.digests if stable and stable.revision == found.arn else {}
+    known = {**observed, **pinned_digests(found.document)}
+    return {name: known[name] for name in change.containers if name in known}
+
+
+def _tags(found: ecs.TaskDefinition, container: str, digest: str, there: Found, state: State) -> frozenset[str]:
+    """The tags of the image that runs or rolls out: as it is written, as ECR has it, as it was asked for."""
+    written = images_of(found.document).get(container)
+    asked = (each.tag for each in (*state.newest.values(), *state.deployed.values()) if each.digest == digest)
+    return frozenset(filter(None, (written and written.tag, *there.tags.get(digest, ()), *asked)))
 
 
 def _existing(name: str, service: Service) -> Wanted:

@@ -149,7 +149,7 @@ def give_up(plan: Plan, rollout: Rollout, error: DeployError) -> Fail:
 
 def _count_end(end: Succeed | Fail, found: Mapping[str, float], service: str = "") -> None:
     match end:
-        case Succeed(outcome, reasons):
+        case Succeed(outcome, reasons, _):
             runtime.logger.info("The execution succeeds", outcome=outcome, reasons=reasons)
             runtime.count(outcome["outcome"])
         case Fail(error, cause):
