@@ -149,7 +149,9 @@ def _of_poll(targets: Sequence[Target], discovery: Discovery | None, table: str)
             Grant((_OF_DEPLOYMENTS, _STOP), tuple(map(DEPLOYMENTS.format, clusters))),
             Grant((_OF_REVISIONS,), tuple(map(REVISIONS.format, clusters))),
             Grant(actions, _services(targets)),
-            *_of_tagged(discovery, *actions),
+            *_of_tagged(discovery, "ecs:DescribeServices", "ecs:ListServiceDeployments", _STOP),
+            # Whether the condition on its tags holds here, no page says. They are only read.
+            Grant((_OF_DEPLOYMENTS, _OF_REVISIONS), (ANY_SERVICE,) if discovery else ()),
         ],
     )
 

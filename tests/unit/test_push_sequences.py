@@ -15,7 +15,7 @@ from ecs_deploy.core.order import leads_back
 from ecs_deploy.core.policy import Start, Target
 from ecs_deploy.core.request import parse
 from ecs_deploy.core.state import Candidate, Entry, Result, Stable, State
-from ecs_deploy.core.transitions import Granted, Skipped
+from ecs_deploy.core.transitions import Granted, Shown, Skipped
 from ecs_deploy.core.versions import version_of
 from tests.support.rules import at, td
 
@@ -48,7 +48,7 @@ class World:
         candidate = Candidate(
             start.name, push.id, push.time, at(self.minute), True, push.digest, tag=image.tag or "", policy=push.policy
         )
-        ruling = transitions.take_turn(self.state, candidate, ("app",), tags={"app": {self.runs}})
+        ruling = transitions.take_turn(self.state, candidate, ("app",), shown={"app": Shown(tags={self.runs})})
         self.state = transitions.after_turn(self.state, candidate, ruling, self.state.stable, at(self.minute))
         result = transitions.RESULTS[ruling.outcome] if isinstance(ruling, Skipped) else None
         self.history[start.name] = Entry(candidate, ("app",), asked.as_json(), str(image), result=result)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from ecs_deploy.core.order import covers, goes_before, leads_back, newer_than, newest_first, rank, requests_for
 from ecs_deploy.core.state import Candidate
-from tests.support.rules import asked, at, entry, pushed, state, table
+from tests.support.rules import asked, at, entry, owned, pushed, state, table
 
 candidates = st.builds(
     Candidate,
@@ -117,6 +117,17 @@ def test_a_request_by_hand_hides_the_versions_before_it() -> None:
     # Two that each go before the other: both stand in the way.
     above, late = asked("above", 1)._replace(tag="v2.0.0"), version("late", 2, "v1.0.0")
     assert newer_than(asked("mine", 0), "app", state(newest={"app": late}, deployed={"app": above})) == above
+
+
+def test_a_version_that_somebody_else_has_replaced_counts_no_more() -> None:
+    ran, later = version("ran", 1, "v2.0.0"), version("later", 3, "v1.1.0")
+    there = state(newest={"app": ran}, deployed={"app": ran})
+    assert newer_than(later, "app", there, ran.digest) == ran
+    assert newer_than(later, "app", there, "sha256:another") is None
+    # What rolls out is not shown yet, and time goes on counting.
+    assert newer_than(later, "app", there._replace(owner=owned("ran")), "sha256:another") == ran
+    assert newer_than(later._replace(requested_at=at(0)), "app", there, "sha256:another") == ran
+    assert newer_than(later, "app", state(deployed={"app": ran._replace(digest="")}), "sha256:another") is not None
 
 
 def test_the_order_of_a_history() -> None:

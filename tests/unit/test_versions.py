@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.clock import Clock
 from tests.support.doorman import SERVICE, state
-from tests.support.ecs_model import CRASHES, REGISTRY, EcsModel, Service, digest_of
+from tests.support.ecs_model import CRASHES, HANGS, REGISTRY, EcsModel, Service, digest_of
 from tests.support.workflow import End, execute
 
 DOORMAN = f"{REGISTRY}/doorman"
@@ -112,3 +112,30 @@ def test_another_repository_knows_no_version_of_this_one(model: EcsModel, servic
     event = {"id": "porter", "time": clock.now().isoformat(), "digest": digest_of("v1.4.0"), "policy": "semver:"}
     end = execute({**SERVICE, "image": f"{REGISTRY}/porter:v1.4.0", "container": "app", "push": event}, clock, "porter")
     assert outcome(end, clock) == "DEPLOYED"
+
+
+def test_what_somebody_else_has_led_back_from_counts_no_more(model: EcsModel, service: Service, clock: Clock) -> None:
+    assert outcome(pushed(clock, "v1.10.0"), clock) == "DEPLOYED"
+    containers = [{"name": "app", "image": f"{DOORMAN}:v1.5.0"}]
+    model.start_deployment(service, model.add_revision({"family": "doorman", "containerDefinitions": containers}))
+    clock.advance(600)
+    assert outcome(pushed(clock, "v1.4.0"), clock) == "SUPERSEDED"
+    assert outcome(pushed(clock, "v1.9.0"), clock) == "DEPLOYED"
+
+
+def test_a_rollout_that_somebody_else_has_displaced_counts_no_more(
+    model: EcsModel, service: Service, clock: Clock
+) -> None:
+    model.behaviours[f"{DOORMAN}@{digest_of('v1.10.0')}"] = HANGS
+    before = service.primary.revision
+
+    def put_back(action: str, _body: dict[str, Any]) -> None:
+        if action == "DescribeServices" and len(service.deployments) > 1:
+            model.before_call = lambda *_: None
+            model.start_deployment(service, before)
+
+    model.before_call = put_back
+    end = pushed(clock, "v1.10.0")
+    assert outcome(end, clock) == "SUPERSEDED"
+    clock.advance(600)
+    assert outcome(pushed(clock, "v1.9.0"), clock) == "DEPLOYED"

@@ -42,17 +42,24 @@ def covers(containers: Collection[str], others: Collection[str]) -> bool:
     return EVERY_CONTAINER in containers or set(others) <= set(containers)
 
 
-def newer_than(candidate: Candidate, container: str, state: State) -> Candidate | None:
+def newer_than(candidate: Candidate, container: str, state: State, runs: str = "") -> Candidate | None:
     """The request that goes before `candidate` in a container, if there is one.
 
-    What was accepted and failed does not stand in the way, what was stable does, until something newer is accepted.
+    What was accepted and failed does not stand in the way, what was stable does, until something newer is accepted. The
+    version of what somebody else has replaced counts no more: `runs` is the digest that runs or rolls out, if known.
     """
     known = [
         *_about(container, state.deployed),
         *(each for each in _about(container, state.newest) if each.failed_at is None),
     ]
     rivals = [each for each in known if not any(goes_before(other, each) for other in known)] or known
-    return next((each for each in rivals if goes_before(each, candidate)), None)
+    owner = state.owner.execution if state.owner else ""
+    by_time = candidate._replace(policy="")
+    for each in rivals:
+        is_there = not runs or not each.digest or each.digest == runs or each.execution == owner
+        if goes_before(each, candidate if is_there else by_time):
+            return each
+    return None
 
 
 def requests_for(container: str, state: State) -> list[Candidate]:

@@ -49,16 +49,23 @@ class Skipped(NamedTuple):
 TurnRuling = Granted | Queued | Skipped
 
 
+class Shown(NamedTuple):
+    """The image of a container that runs or rolls out, by whomever: its digest, if that is known, and its tags."""
+
+    digest: str = ""
+    tags: Collection[str] = ()
+
+
 def take_turn(
     state: State,
     candidate: Candidate,
     containers: tuple[str, ...],
     *,
     runs: str = "",
-    tags: Mapping[str, Collection[str]] = MappingProxyType({}),
+    shown: Mapping[str, Shown] = MappingProxyType({}),
     held: Sequence[str] = (),
 ) -> TurnRuling:
-    """Whose turn it is. `runs` is the revision that the service runs; `tags` are those of its images, by container.
+    """Whose turn it is. `runs` is the revision that the service runs; `shown` are its images, by container.
 
     `held` is why pushes wait now, besides what the state says.
     """
@@ -66,14 +73,14 @@ def take_turn(
         return Granted(state.owner.containers)
     if candidate.is_push and (why := "; ".join(holds(state, held))):
         return Skipped(Outcome.HELD, f"pushes are held: {why}", repeated=why == state.held_for)
-    newer = {each: newer_than(candidate, each, state) for each in containers}
+    newer = {each: newer_than(candidate, each, state, shown.get(each, Shown()).digest) for each in containers}
     wanted = tuple(each for each in containers if newer[each] is None)
     if not wanted:
         rival = next(each for each in newer.values() if each)
         return Skipped(
             Outcome.SUPERSEDED, f"{rival.execution} is newer: it was requested at {instant(rival.requested_at)}"
         )
-    if why := _was_tried(state, candidate, wanted) or _leads_back(candidate, wanted, tags):
+    if why := _was_tried(state, candidate, wanted) or _leads_back(candidate, wanted, shown):
         return Skipped(Outcome.SUPERSEDED, why)
     if candidate.is_push and _runs_already(state, candidate, wanted, runs):
         return Skipped(Outcome.UNCHANGED, f"the service runs or rolls out {candidate.digest} already")
@@ -149,10 +156,10 @@ def _as_late_as(each: Candidate, candidate: Candidate) -> Candidate:
     return each._replace(requested_at=max(each.requested_at, candidate.requested_at), tag=tag, policy=policy)
 
 
-def _leads_back(candidate: Candidate, containers: tuple[str, ...], tags: Mapping[str, Collection[str]]) -> str:
+def _leads_back(candidate: Candidate, containers: tuple[str, ...], shown: Mapping[str, Shown]) -> str:
     """Why a push under a version policy is not deployed: what runs is of a higher version, whoever brought it in."""
     for name in containers:
-        if higher := leads_back(candidate, tags.get(name, ())):
+        if higher := leads_back(candidate, shown.get(name, Shown()).tags):
             return f"the service runs {higher} in {name}, and a push of {candidate.tag} does not lead back from it"
     return ""
 

@@ -35,7 +35,7 @@ from ecs_deploy.core.task_definition import (
     tags_for,
     unpinned,
 )
-from ecs_deploy.core.transitions import Granted, Queued, Skipped
+from ecs_deploy.core.transitions import Granted, Queued, Shown, Skipped
 from ecs_deploy.handlers import ending, holds, images, runtime, step, table, targets
 from ecs_deploy.handlers.images import Found
 
@@ -47,8 +47,8 @@ class Wanted(NamedTuple):
     """What is asked for, on top of the base: a `document` to register, or a `revision` that is there.
 
     `digests` are those that have to run, by container, where they are known. `written` are the images as they were
-    written, where they are pinned for this deployment only. `source` is the revision that the document is of. `tags`
-    are those of the images that run, where pushes go by versions.
+    written, where they are pinned for this deployment only. `source` is the revision that the document is of. `shown`
+    are the images that run or roll out, where pushes go by versions.
     """
 
     containers: tuple[str, ...]
@@ -60,7 +60,7 @@ class Wanted(NamedTuple):
     parts: Mapping[str, tuple[str, ...] | None] = {}
     written: Mapping[str, str] = {}
     found: Found = Found()
-    tags: Mapping[str, frozenset[str]] = {}
+    shown: Mapping[str, Shown] = {}
 
 
 class Job(NamedTuple):
@@ -197,7 +197,7 @@ def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision
     is_begun = any(each.request == candidate.request for each in job.state.intents)
     runs = "" if is_begun else job.service.current
     ruling = transitions.take_turn(
-        job.state._replace(stable=stable), candidate, wanted.containers, runs=runs, tags=wanted.tags, held=job.held
+        job.state._replace(stable=stable), candidate, wanted.containers, runs=runs, shown=wanted.shown, held=job.held
     )
     _write(job, candidate, wanted, ruling, stable)
     match ruling:
@@ -307,9 +307,9 @@ def _wanted(job: Job, found: ecs.TaskDefinition, stable: Stable | None, among: t
             run = {**pinned_digests(document), **new}
             known = {**(stable.parts if stable else {}), **({there.digest: there.parts} if there.digest else {})}
             parts = {each: known.get(each) for each in run.values()}
-            tags = {name: _tags(found, name, runs.get(name, ""), there, job.state) for name in change.containers}
+            shown = {name: _shown(found, name, runs.get(name, ""), there, job.state) for name in change.containers}
             whole = Wanted(change.containers, str(change.image), document, digests=run, parts=parts, found=there)
-            return whole._replace(tags=tags) if job.candidate.policy and change.is_newer else whole
+            return whole._replace(shown=shown) if job.candidate.policy and change.is_newer else whole
         case OldRevision(name) if job.request.restart is None:
             return _existing(name, job.service)
         case OldRevision(name):
@@ -330,11 +330,11 @@ def _runs(job: Job, found: ecs.TaskDefinition, stable: Stable | None, change: Ed
     return {name: known[name] for name in change.containers if name in known}
 
 
-def _tags(found: ecs.TaskDefinition, container: str, digest: str, there: Found, state: State) -> frozenset[str]:
-    """The tags of the image that runs or rolls out: as it is written, as ECR has it, as it was asked for."""
+def _shown(found: ecs.TaskDefinition, container: str, digest: str, there: Found, state: State) -> Shown:
+    """The image that runs or rolls out, with its tags: as it is written, as ECR has it, as it was asked for."""
     written = images_of(found.document).get(container)
     asked = (each.tag for each in (*state.newest.values(), *state.deployed.values()) if each.digest == digest)
-    return frozenset(filter(None, (written and written.tag, *there.tags.get(digest, ()), *asked)))
+    return Shown(digest, frozenset(filter(None, (written and written.tag, *there.tags.get(digest, ()), *asked))))
 
 
 def _existing(name: str, service: Service) -> Wanted:
