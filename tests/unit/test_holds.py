@@ -176,7 +176,7 @@ def test_requests_by_hand_go_on_with_a_warning(
 @pytest.mark.parametrize(
     ("queue", "reason"),
     [
-        ({"window": "nowhere"}, "whether the calendar nowhere is open could not be read: "),
+        ({"window": "nowhere"}, "the calendar nowhere could not be read: "),
         ({"alarm": "nowhere"}, "there is no alarm nowhere"),
     ],
     indirect=["queue"],

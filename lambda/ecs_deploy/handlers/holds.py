@@ -3,7 +3,7 @@
 What cannot be read is a reason too: nobody knows that a push may start.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ecs_deploy.core.errors import DeployError
@@ -18,29 +18,32 @@ def observed(wanted: Iterable["Target"]) -> tuple[str, ...]:
     targets = list(wanted)
     windows = dict.fromkeys(each.window for each in targets if each.window)
     alarms = dict.fromkeys(each.alarm for each in targets if each.alarm)
-    return tuple(filter(None, (*map(_of_window, windows), *map(_of_alarm, alarms))))
+    reasons = [_reason("calendar", each, _of_window) for each in windows]
+    reasons += [_reason("alarm", each, _of_alarm) for each in alarms]
+    return tuple(filter(None, reasons))
 
 
-def _of_window(name: str) -> str | None:
+def _reason(what: str, name: str, read: Callable[[str], str]) -> str:
+    try:
+        return read(name)
+    except DeployError as error:
+        runtime.logger.warning("What pushes wait for could not be read", kind=what, which=name, reason=error.message)
+        return f"the {what} {name} could not be read: {error.message}"
+
+
+def _of_window(name: str) -> str:
     # Few services have a window, and each start would wait for the SDK's client.
     from ecs_deploy.aws import ssm  # noqa: PLC0415
 
-    try:
-        calendar = ssm.state_of(name)
-    except DeployError as error:
-        runtime.logger.warning("A calendar could not be read", calendar=name, reason=error.message)
-        return f"whether the calendar {name} is open could not be read: {error.message}"
-    if calendar.is_open:
-        return None
-    return f"the calendar {name} is closed{f' until {calendar.until}' if calendar.until else ''}"
+    calendar = ssm.state_of(name)
+    until = f" until {calendar.until}" if calendar.until else ""
+    return "" if calendar.is_open else f"the calendar {name} is closed{until}"
 
 
-def _of_alarm(name: str) -> str | None:
+def _of_alarm(name: str) -> str:
     from ecs_deploy.aws import cloudwatch  # noqa: PLC0415
 
-    try:
-        state = cloudwatch.state_of(name)
-    except DeployError as error:
-        runtime.logger.warning("An alarm could not be read", alarm=name, reason=error.message)
-        return f"whether the alarm {name} is OK could not be read: {error.message}"
-    return None if state == "OK" else f"the alarm {name} is {state}" if state else f"there is no alarm {name}"
+    state = cloudwatch.state_of(name)
+    if state == "OK":
+        return ""
+    return f"the alarm {name} is {state}" if state else f"there is no alarm {name}"
