@@ -150,6 +150,8 @@ def test_the_order_of_a_history() -> None:
         "all",
         "2",
     ]
+    # Whatever their executions are called.
+    assert named(version("z", 1, "1.0.0"), version("a", 2, "2.0.0"), version("m", 3, "1.5.0")) == ["a", "m", "z"]
     # Those of one version stay as they were.
     again = version("again", 4, "2.0.0")
     assert named(two, again, one) == ["again", "2", "1"]

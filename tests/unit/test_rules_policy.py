@@ -13,7 +13,9 @@ from ecs_deploy.core.policy import (
     Target,
     image_of,
     missed_push,
+    services_of,
     starts_for_push,
+    waiting_for,
 )
 from tests.support.rules import (
     at,
@@ -239,6 +241,46 @@ def test_a_push_by_version() -> None:
     (start,) = starts_for_push(event, [TARGET._replace(tags=("semver:^1",))], HERE)
     assert start.request["push"]["policy"] == "semver:"
     assert starts_for_push(event, [TARGET._replace(tags=("semver:^2",))], HERE) == []
+
+
+CALENDAR = "arn:aws:ssm:us-east-1:123456789012:document/office"
+WAITING = [
+    TARGET._replace(window="office"),
+    TARGET._replace(window="office", container="app"),
+    TARGET._replace(service="by-arn", window=CALENDAR),
+    TARGET._replace(service="nights", window="nights"),
+    TARGET._replace(service="alarmed", alarm="errors"),
+    TARGET._replace(service="quiet", alarm="others"),
+    TARGET._replace(service="neither"),
+]
+
+
+@table(
+    "source, resources, detail, services",
+    {
+        "a calendar, by its name and by its ARN": ("aws.ssm", [CALENDAR], {}, ["doorman-service", "by-arn"]),
+        "another calendar": ("aws.ssm", [CALENDAR.replace("office", "nights")], {}, ["nights"]),
+        "a calendar that nobody has": ("aws.ssm", [f"{CALENDAR}-2"], {}, []),
+        "no calendar": ("aws.ssm", ["arn:aws:ssm:us-east-1:123456789012:parameter/office"], {}, []),
+        "an alarm": ("aws.cloudwatch", [], {"alarmName": "errors"}, ["alarmed"]),
+        "an alarm that nobody has": ("aws.cloudwatch", [], {"alarmName": "office"}, []),
+    },
+)
+def test_who_waits(source: str, resources: list[str], detail: dict[str, str], services: list[str]) -> None:
+    event = {"source": source, "resources": resources, "detail": detail}
+    assert waiting_for(event, WAITING) == [f"production1/{each}" for each in services]
+
+
+def test_whose_tags_have_changed() -> None:
+    ecs = "arn:aws:ecs:us-east-1:123456789012"
+    # The last two: an old ARN, which names no cluster, and no service.
+    names = [
+        f"{ecs}:service/production1/doorman",
+        f"{ecs}:service/gate/a:service/b",
+        f"{ecs}:service/old",
+        f"{ecs}:cluster/c/d",
+    ]
+    assert services_of({"resources": names}) == ["production1/doorman", "gate/a:service/b"]
 
 
 def test_the_execution_for_a_missed_push() -> None:

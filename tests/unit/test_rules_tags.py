@@ -56,6 +56,7 @@ def test_what_is_waited_for(patterns: tuple[str, ...], tag: str, policy: str | N
         "one that names one has those of other versions, too": (">=1.0.0-0", "1.1.0-rc.1", True),
         "from the one that it names": (">=1.0.0-rc.2", "1.0.0-rc.1", False),
         "not those of the version that it ends before": (">=1.0.0-0 <2.0.0", "2.0.0-rc.1", False),
+        "a range from one pre-release to another names them": ("1.0.0-rc.1 - 2.0.0", "1.5.0-rc.1", True),
         "a range from one to another names none": ("1.0.0 - 2.0.0", "1.5.0-rc.1", False),
         "a range from one to another": ("1.0.0 - 2.0.0", "2.0.0", True),
         "one or the other": ("^1 || ^3", "3.1.0", True),
@@ -96,7 +97,13 @@ def test_what_is_no_range(text: str) -> None:
     ],
 )
 def test_what_is_no_pattern(pattern: str) -> None:
-    assert problem_with(pattern)
+    problem = problem_with(pattern) or ""
+    assert problem == "names no range; every version is semver:*" or (
+        problem.startswith(
+            "is not a pattern of tags: letters, digits, '_', '.', '-' and '*', up to 128, with '!' before"
+        )
+        and problem.endswith("to leave tags out, or with one '{n}' and at most two '*'; or semver: and a range")
+    )
 
 
 @pytest.mark.parametrize("text", ["", "*", "semver:^1", "main", "*-*-*-{n}", "{n}{n}"])

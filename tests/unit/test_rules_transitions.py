@@ -5,7 +5,7 @@ import pytest
 from ecs_deploy.core import transitions
 from ecs_deploy.core.decision import Outcome
 from ecs_deploy.core.state import LATEST_INTENTS, Candidate, Hold, Intent, Phase, Result, Stable, State
-from ecs_deploy.core.transitions import Granted, Queued, Skipped, TurnRuling, after_turn, take_turn
+from ecs_deploy.core.transitions import Granted, Queued, Shown, Skipped, TurnRuling, after_turn, take_turn
 from tests.support.rules import asked, at, intent, owned, pushed, stable, state, table, td, typed
 
 APP, PROXY, BOTH, ALL = ("app",), ("proxy",), ("app", "proxy"), ("*",)
@@ -550,7 +550,126 @@ def test_given_up() -> None:
     },
 )
 def test_released(hold: Hold | None, after: Hold | None) -> None:
-    assert transitions.released(state(hold=hold), at(1)) == state(hold=after)
+    assert transitions.released(state(hold=hold, held_for="wet paint"), at(1)) == state(hold=after)
+    assert transitions.released(state(revert_hold=hold, held_for="wet paint"), at(1)) == state(revert_hold=after)
+
+
+REVERTED = Hold("the revert", "somebody else", at())
+EVERY_HOLD = state(hold=HOLD, revert_hold=REVERTED)
+
+
+@table(
+    "candidate, known, held, ruling",
+    {
+        "a person": (MINE, state(hold=HOLD), (), Skipped(Outcome.HELD, "pushes are held: the weekend")),
+        "a revert": (MINE, state(revert_hold=REVERTED), (), Skipped(Outcome.HELD, "pushes are held: the revert")),
+        "what is observed": (MINE, state(), ("night",), Skipped(Outcome.HELD, "pushes are held: night")),
+        "all of them": (
+            MINE,
+            EVERY_HOLD,
+            ("night", "smoke"),
+            Skipped(Outcome.HELD, "pushes are held: the weekend; the revert; night; smoke"),
+        ),
+        "people know": (
+            MINE,
+            state(hold=HOLD, held_for="the weekend; night"),
+            ("night",),
+            Skipped(Outcome.HELD, "pushes are held: the weekend; night", repeated=True),
+        ),
+        "people know of some": (
+            MINE,
+            state(hold=HOLD, held_for="the weekend"),
+            ("night",),
+            Skipped(Outcome.HELD, "pushes are held: the weekend; night"),
+        ),
+        "not a request by hand": (BY_HAND, EVERY_HOLD, ("night",), Granted(APP)),
+    },
+)
+def test_holds(candidate: Candidate, known: State, held: tuple[str, ...], ruling: TurnRuling) -> None:
+    assert typed(take_turn(known, candidate, APP, held=held)) == typed(ruling)
+    after = after_turn(known, candidate, ruling, None, at(6), held=held)
+    if isinstance(ruling, Skipped):
+        assert after == known._replace(held_for=ruling.why.removeprefix("pushes are held: "))
+        assert take_turn(after, candidate, APP, held=held) == ruling._replace(repeated=True)
+
+
+def test_what_a_turn_makes_of_holds() -> None:
+    known = state(hold=HOLD, held_for="the weekend")
+    granted = Granted(APP)
+    # A push that goes on makes the next hold news; what people ask for does not.
+    assert after_turn(known, MINE, granted, None, at(6)).held_for == ""
+    assert after_turn(known, BY_HAND, granted, None, at(6)).held_for == "the weekend"
+    reverted = after_turn(known, BY_HAND, granted, None, at(6), revert_hold=REVERTED)
+    assert (reverted.revert_hold, reverted.hold) == (REVERTED, HOLD)
+    # The next deployment keeps it, and so does the revert itself when it comes again after a release.
+    assert after_turn(reverted, asked("other", 6), granted, None, at(7)).revert_hold == REVERTED
+    released = transitions.released(reverted, at(7))
+    assert after_turn(released, BY_HAND, granted, None, at(8), revert_hold=REVERTED).revert_hold is None
+
+
+def version(name: str, minutes: float, tag: str, *, digest: str | None = None) -> Candidate:
+    return pushed(name, minutes, digest=digest)._replace(tag=tag, policy="semver:")
+
+
+LATE = version("late", 5, "1.2.0")
+RAN = version("ran", 1, "2.0.0")
+
+
+@table(
+    "known, shown, ruling",
+    {
+        "a higher version runs, by whomever": (
+            state(),
+            {"app": Shown("sha256:x", {"1.3.0", "latest"}), "proxy": Shown()},
+            Skipped(
+                Outcome.SUPERSEDED,
+                "the service runs 1.3.0 in app, and a push of 1.2.0 does not lead back from it",
+            ),
+        ),
+        "in another container": (state(), {"proxy": Shown("sha256:x", {"1.3.0"})}, Granted(APP)),
+        "a lower one runs": (state(), {"app": Shown("sha256:x", {"1.1.0"})}, Granted(APP)),
+        "nobody knows what runs": (state(), {}, Granted(APP)),
+        "a higher one was deployed": (state(deployed={"app": RAN}), {}, superseded("ran", "12:01:00")),
+        "which runs": (state(deployed={"app": RAN}), {"app": Shown(RAN.digest)}, superseded("ran", "12:01:00")),
+        "which somebody else has replaced": (
+            state(deployed={"app": RAN}),
+            {"app": Shown("sha256:x"), "proxy": Shown(RAN.digest)},
+            Granted(APP),
+        ),
+    },
+)
+def test_versions(known: State, shown: dict[str, Shown], ruling: TurnRuling) -> None:
+    assert typed(take_turn(known, LATE, APP, shown=shown)) == typed(ruling)
+
+
+@table(
+    "before, by, after",
+    {
+        "a higher version of the same image": (
+            version("a", 1, "1.0.0", digest="sha256:5"),
+            version("b", 5, "2.0.0", digest="sha256:5"),
+            ("2.0.0", "semver:"),
+        ),
+        "a lower one": (
+            version("a", 1, "2.0.0", digest="sha256:5"),
+            version("b", 5, "1.0.0", digest="sha256:5"),
+            ("2.0.0", "semver:"),
+        ),
+        "of what people asked for, the tag": (
+            asked("a", 1, digest="sha256:5")._replace(tag="1.0.0"),
+            version("b", 5, "2.0.0", digest="sha256:5"),
+            ("2.0.0", ""),
+        ),
+        "of another image, nothing": (
+            version("a", 1, "1.0.0", digest="sha256:4"),
+            version("b", 5, "2.0.0", digest="sha256:5"),
+            ("1.0.0", "semver:"),
+        ),
+    },
+)
+def test_one_image_by_two_tags(before: Candidate, by: Candidate, after: tuple[str, str]) -> None:
+    raised = after_turn(state(deployed={"app": before}), by, Skipped(Outcome.UNCHANGED, ""), None, at(6))
+    assert (raised.deployed["app"].tag, raised.deployed["app"].policy) == after
 
 
 @pytest.mark.parametrize("outcome", [Outcome.SUPERSEDED, Outcome.UNCHANGED, Outcome.HELD])

@@ -16,17 +16,20 @@ def rank(candidate: Candidate) -> tuple[datetime, datetime, str]:
     return candidate.requested_at, candidate.started_at, candidate.execution
 
 
+def is_later(rival: Candidate, candidate: Candidate) -> bool:
+    """Whether `rival` was requested later. A request that was started again is not later than itself."""
+    return rival.request != candidate.request and rank(rival) > rank(candidate)
+
+
 def goes_before(rival: Candidate, candidate: Candidate) -> bool:
-    """Whether `rival` is newer than `candidate`. A request that was started again is not newer than itself."""
-    if rival.request == candidate.request:
-        return False
+    """Whether `rival` is newer than `candidate`: by version where both have one, else by time."""
     mine, its = (version_of(candidate.policy, each.tag) for each in (candidate, rival))
-    if mine is not None and its is not None and mine != its:
+    if mine is not None and its is not None:
         if mine < its:
             return True
-        if rival.policy == candidate.policy:
+        if mine > its and rival.policy == candidate.policy:
             return False
-    return rank(rival) > rank(candidate)
+    return is_later(rival, candidate)
 
 
 def leads_back(candidate: Candidate, tags: Iterable[str]) -> str | None:
@@ -53,11 +56,10 @@ def newer_than(candidate: Candidate, container: str, state: State, runs: str = "
         *(each for each in _about(container, state.newest) if each.failed_at is None),
     ]
     rivals = [each for each in known if not any(goes_before(other, each) for other in known)] or known
-    owner = state.owner.execution if state.owner else ""
-    by_time = candidate._replace(policy="")
     for each in rivals:
-        is_there = not runs or not each.digest or each.digest == runs or each.execution == owner
-        if goes_before(each, candidate if is_there else by_time):
+        rolls_out = state.owner is not None and each.execution == state.owner.execution
+        is_there = rolls_out or not runs or each.digest in {"", runs}
+        if goes_before(each, candidate) if is_there else is_later(each, candidate):
             return each
     return None
 
@@ -89,8 +91,8 @@ def _by_version(entries: list[Entry], places: Sequence[int]) -> None:
     """Sort the entries at these places by version, the highest first; those of one version keep their order."""
     run = [entries[place] for place in places]
     run.sort(key=lambda entry: version_of(entry.candidate.policy, entry.candidate.tag), reverse=True)
-    for place, entry in zip(places, run, strict=True):
-        entries[place] = entry
+    for number, place in enumerate(places):
+        entries[place] = run[number]
 
 
 def _overlap(containers: Collection[str], others: Collection[str]) -> bool:

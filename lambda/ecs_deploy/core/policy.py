@@ -146,10 +146,12 @@ def missed_push(
     ]
     if not wanted:
         return None
-    *_, policy = max(wanted, key=lambda each: each[:2])
-    pushed_at, digest, tag, _ = max(
-        (each for each in wanted if each[3] == policy), key=lambda each: (version_of(policy, each[2]) or 0, *each[:2])
-    )
+    *_, policy = max(wanted)
+    # Without a policy, no tag has a version, and the first one of an image counts.
+    ranked = [
+        (version_of(policy, tag), pushed_at, digest, tag) for pushed_at, digest, tag, its in wanted if its == policy
+    ]
+    _, pushed_at, digest, tag = max(ranked, key=lambda each: each[:3] if policy else each[1:3])
     if not after(policy) < pushed_at <= until or digest in known:
         return None
     name = execution_name("missed", digest, instant(pushed_at), *_place(target))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from ecs_deploy.core.lifecycle import OWN_TAG_PREFIX
-from ecs_deploy.core.versions import NUMBER, SEMVER, InvalidRange, in_range, version_of
+from ecs_deploy.core.versions import NUMBER, SEMVER, InvalidRange, check_range, in_range, version_of
 
 _PLAIN = r"[A-Za-z0-9_.*-]{1,128}"
 _WITH_NUMBER = r"(?=[^*]*(?:\*[^*]*){0,2}\Z)[A-Za-z0-9_.*-]*\{n\}[A-Za-z0-9_.*-]*"
@@ -59,7 +59,7 @@ def problem_with(pattern: str) -> str | None:
     """What is wrong with a pattern, to follow its name; None if nothing is."""
     if pattern.startswith(SEMVER):
         try:
-            in_range(pattern.removeprefix(SEMVER), "")
+            check_range(pattern.removeprefix(SEMVER))
         except InvalidRange as error:
             return f"is not a range of semantic versions: {error}"
         return None if pattern.removeprefix(SEMVER).strip() else "names no range; every version is semver:*"

@@ -6,6 +6,8 @@ from typing import Any
 
 SEMVER = "semver:"
 NUMBER = "{n}"
+# From one version to another there is a hyphen, too, with a space before it.
+_PRE_RELEASE = r"[0-9]-"
 
 
 class InvalidRange(ValueError):
@@ -14,7 +16,7 @@ class InvalidRange(ValueError):
 
 def version_of(policy: str, tag: str) -> Any:
     """What a tag is compared by under a policy, `SEMVER` or a pattern with a number inside; None where it has none."""
-    if not policy or not tag:
+    if not policy:
         return None
     if policy == SEMVER:
         return _semantic(tag)
@@ -28,7 +30,16 @@ def in_range(text: str, tag: str) -> bool:
     A pre-release is in no range that names none.
     """
     version, wanted = _semantic(tag), _range(text)
-    return version is not None and ("-" in text.replace(" - ", " ") or not version.prerelease) and version in wanted
+    return (
+        version is not None
+        and (not version.prerelease or re.search(_PRE_RELEASE, text) is not None)
+        and version in wanted
+    )
+
+
+def check_range(text: str) -> None:
+    """Raise `InvalidRange` unless a text is a range."""
+    _range(text)
 
 
 @cache
