@@ -660,6 +660,11 @@ def test_versions(known: State, shown: dict[str, Shown], ruling: TurnRuling) -> 
             version("b", 5, "2.0.0", digest="sha256:5"),
             ("2.0.0", ""),
         ),
+        "pushed before versions counted": (
+            pushed("a", 1, digest="sha256:5"),
+            version("b", 5, "2.0.0", digest="sha256:5"),
+            ("2.0.0", "semver:"),
+        ),
         "of another image, nothing": (
             version("a", 1, "1.0.0", digest="sha256:4"),
             version("b", 5, "2.0.0", digest="sha256:5"),

@@ -124,8 +124,8 @@ def waiting_for(event: Mapping[str, Any], targets: Iterable[Target]) -> list[str
         found = [each.key for each in targets if each.alarm and each.alarm == detail["alarmName"]]
     else:
         # By its ARN, or by its name, as a target may have it.
-        names = {name for arn in event["resources"] for name in (arn, arn.partition(":document/")[2])}
-        found = [each.key for each in targets if each.window in names - {""}]
+        names = {name for arn in event["resources"] for name in (arn, arn.split(":document/")[-1])}
+        found = [each.key for each in targets if each.window in names]
     return list(dict.fromkeys(found))
 
 
@@ -147,11 +147,11 @@ def missed_push(
     if not wanted:
         return None
     *_, policy = max(wanted)
-    # Without a policy, no tag has a version, and the first one of an image counts.
+    # Of several tags of an image the first counts. Without a policy none has a version.
     ranked = [
         (version_of(policy, tag), pushed_at, digest, tag) for pushed_at, digest, tag, its in wanted if its == policy
     ]
-    _, pushed_at, digest, tag = max(ranked, key=lambda each: each[:3] if policy else each[1:3])
+    _, pushed_at, digest, tag = max(ranked, key=lambda each: each[:3])
     if not after(policy) < pushed_at <= until or digest in known:
         return None
     name = execution_name("missed", digest, instant(pushed_at), *_place(target))
