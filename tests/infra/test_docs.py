@@ -191,7 +191,7 @@ def test_every_tag_on_a_revision_is_listed() -> None:
 
 
 def test_the_requests_of_the_examples_are_valid() -> None:
-    pages = (README, REFERENCE, TRIGGERS, *map(page, ("docs/local.md", "docs/operating.md", "docs/migration.md")))
+    pages = (README, REFERENCE, TRIGGERS, *map(page, ("docs/local.md", "docs/operating.md", "docs/terraform.md")))
     # A shell variable stands in quotes of its own.
     shell = "".join(pages).replace("'\"$CI_TIMESTAMP\"'", "17")
     inputs = re.findall(r"--input '(\{.*?\})'", shell)

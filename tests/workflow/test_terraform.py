@@ -25,7 +25,7 @@ class Terraform:
     def __init__(self, service: Service, image: str) -> None:
         self.service = service
         self.revision = service.primary()["taskDefinition"]
-        self.config: dict[str, Any] = {"image": image, "memory": 128}
+        self.config: dict[str, Any] = {"image": image, "memory": runs(service)[1]}
         self.applied = dict(self.config)
 
     def apply(self, *, ignored: bool = False, desired: int = 0, **changes: Any) -> None:
@@ -89,30 +89,30 @@ def test_the_image_is_read_from_the_parameter(cloud: Cloud, written: Service, de
     assert runs(written) == (newer, 256)
 
 
-def test_the_service_ignores_its_task_definition(service: Service, deployer: Deployer) -> None:
-    terraform = Terraform(service, f"{service.cloud.registry}/{service.repository}:1")
-    image = push(deployer, service, "v2")
+def test_the_service_ignores_its_task_definition(written: Service, deployer: Deployer) -> None:
+    terraform = Terraform(written, f"{written.cloud.registry}/{written.repository}:1")
+    image, memory = push(deployer, written, "v20"), terraform.config["memory"]
     terraform.apply(ignored=True, desired=1)
-    assert runs(service) == (image, 128)
+    assert runs(written) == (image, memory)
     # Their newer definition waits for whoever deploys it; the revision in use before is INACTIVE by then.
-    terraform.apply(ignored=True, memory=256)
-    assert runs(service) == (image, 128)
-    newer = push(deployer, service, "v3")
-    assert runs(service) == (newer, 128)
+    terraform.apply(ignored=True, memory=300)
+    assert runs(written) == (image, memory)
+    newer = push(deployer, written, "v21")
+    assert runs(written) == (newer, memory)
     revision = terraform.revision.rpartition("/")[2]
-    where = {"cluster": service.cluster, "service": service.name}
+    where = {"cluster": written.cluster, "service": written.name}
     assert deployer.start({**where, "revision": revision})["output"]["outcome"] == "DEPLOYED"
     # It has the image that Terraform knows; the next deployment has both.
     assert deployer.start({**where, "image": newer})["output"]["outcome"] == "DEPLOYED"
-    assert runs(service) == (newer, 256)
+    assert runs(written) == (newer, 300)
 
 
-def test_a_newer_definition_of_theirs_becomes_the_base(service: Service, deployer: Deployer) -> None:
-    terraform = Terraform(service, f"{service.cloud.registry}/{service.repository}:1")
-    push(deployer, service, "v2")
+def test_a_newer_definition_of_theirs_becomes_the_base(written: Service, deployer: Deployer) -> None:
+    terraform = Terraform(written, f"{written.cloud.registry}/{written.repository}:1")
+    push(deployer, written, "v22")
     # Without any of these ways, a run brings back the image that it knows ...
-    terraform.apply(memory=256)
-    assert runs(service) == (f"{service.cloud.registry}/{service.repository}:1", 256)
+    terraform.apply(memory=400)
+    assert runs(written) == (f"{written.cloud.registry}/{written.repository}:1", 400)
     # ... until the next push, which keeps what else it has changed.
-    image = push(deployer, service, "v3")
-    assert runs(service) == (image, 256)
+    image = push(deployer, written, "v23")
+    assert runs(written) == (image, 400)

@@ -78,6 +78,15 @@ class Plan(NamedTuple):
         return self._replace(digests=known.digests if known else {}, parts=known.parts if known else {})
 
 
+class Progress(NamedTuple):
+    """How far the deployment of a rollout has come, for people who watch: its tasks by state, of those desired."""
+
+    desired: int
+    running: int
+    pending: int
+    failed: int
+
+
 class Rollout(NamedTuple):
     """What a phase has seen. `target` is the revision that it brings in, `deployment` the one that UpdateService made.
 
@@ -85,7 +94,8 @@ class Rollout(NamedTuple):
     what ECS waits by the service's own configuration, hooks included, `extra`, and what was `lost` while AWS could not
     be asked. `reason` is what ECS last said against it; `notified` are the hooks that people were notified of.
     `stops` is the service deployment that ECS is to roll back, where that is how to return. `signals` are
-    those that were read before the last poll, and `looks` how many polls came since the last of them.
+    those that were read before the last poll, and `looks` how many polls came since the last of them. `progress` is
+    what the last poll has read, where ECS tells.
     """
 
     phase: Phase
@@ -106,6 +116,7 @@ class Rollout(NamedTuple):
     notified: tuple[str, ...] = ()
     service_deployment: str = ""
     stops: str = ""
+    progress: Progress | None = None
 
     def updated(self, deployment: str, own_time: timedelta, at: datetime) -> Self:
         """After UpdateService has answered. Where ECS shifts traffic, a later poll finds the deployment."""

@@ -9,7 +9,7 @@ from ecs_deploy.core.base import is_since, late_revisions, own_revisions
 from ecs_deploy.core.decision import Decision, Register, wait
 from ecs_deploy.core.digests import Proof
 from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
-from ecs_deploy.core.plan import Explanation, Plan, Rollout
+from ecs_deploy.core.plan import Explanation, Plan, Progress, Rollout
 from ecs_deploy.core.service import Service
 from ecs_deploy.core.service_deployment import ServiceDeployment
 from ecs_deploy.core.state import Phase, State
@@ -34,6 +34,7 @@ def handler(plan: Plan, rollout: Rollout, event: step.Event, _context: "LambdaCo
         if ended := ending.lost_ownership(plan, before, state):
             return _roll_back(ended, state)
         service, polled, judged = _read(plan, before, state)
+        polled = polled._replace(progress=_progress(service, polled))
         proof = _prove(plan, polled, judged, service, state)
         explanation = _explain(plan, polled, judged, service)
         made = follow.after_poll(plan, polled, judged, explanation, service, state, runtime.now(), proof)
@@ -45,6 +46,13 @@ def handler(plan: Plan, rollout: Rollout, event: step.Event, _context: "LambdaCo
         except dynamodb.Conflict:
             continue
     raise AwsUnavailable(f"the state of {plan.key} is written by others all the time")
+
+
+def _progress(service: Service | None, rollout: Rollout) -> Progress | None:
+    """The counts of the deployment that is followed; None where it is not shown, or ECS shifts traffic."""
+    deployments = service.deployments if service else ()
+    mine = next((each for each in deployments if each.revision == rollout.target), None)
+    return mine and Progress(mine.desired, mine.running, mine.pending, mine.failed_tasks)
 
 
 def _read(plan: Plan, rollout: Rollout, state: State) -> tuple[Service | None, Rollout, Verdict]:
