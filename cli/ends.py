@@ -16,6 +16,7 @@ _AFTER = {
     "DEPLOYED": "The service runs it, and ECS has completed the rollout.",
     "SUPERSEDED": "Nothing was undone. Follow the newer one, or request it again by hand.",
     "UNCHANGED": "Nothing was done.",
+    "REHEARSED": "Nothing was done.",
     "HELD": "Pushes wait. Let them go on with: ecs-deploy release.",
 }
 _INSTEAD = {

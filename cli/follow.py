@@ -74,7 +74,17 @@ def _request(execution: dict[str, Any]) -> Any:
 def _is_of(request: Any, cluster: str | None, service: str, image: str) -> bool:
     if not isinstance(request, dict) or "push" not in request:
         return False
-    wanted = image if ":" in image.rpartition("/")[2] else f"{image}:latest"
+    wanted, _, digest = image.partition("@")
     found = str(request.get("image", ""))
-    is_image = found == wanted or found.endswith(f"/{wanted}")
+    if digest:
+        # A tag may have been pushed before; what was just pushed has this digest.
+        wanted, found = _untagged(wanted), _untagged(found)
+    elif ":" not in wanted.rpartition("/")[2]:
+        wanted = f"{wanted}:latest"
+    is_image = (found == wanted or found.endswith(f"/{wanted}")) and digest in {"", request["push"].get("digest")}
     return is_image and request.get("service") == service and cluster in {None, request.get("cluster")}
+
+
+def _untagged(image: str) -> str:
+    path, slash, name = image.rpartition("/")
+    return f"{path}{slash}{name.partition(':')[0]}"

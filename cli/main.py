@@ -100,6 +100,7 @@ def _refused(option: script.Option) -> Callable[[click.Context, click.Parameter,
 @click.option("--no-rollback", is_flag=True, help="Do not return to what was stable, whatever happens.")
 @click.option("--require-rollback", is_flag=True, help="Refuse what could not be returned from.")
 @click.option("--no-pin", is_flag=True, help="Let the revision name the tag, not the digest.")
+@click.option("--dry-run", is_flag=True, help="Check, show what would be deployed, and write nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Print each state as a line, on a terminal too.")
 @_shown
 @_where
@@ -119,6 +120,7 @@ def deploy(*, no_wait: bool, as_json: bool, verbose: bool, **given: Any) -> None
         "rollback": False if given["no_rollback"] else None,
         "requireRollback": given["require_rollback"] or None,
         "pin": False if given["no_pin"] else None,
+        "dryRun": given["dry_run"] or None,
         "tag": _tag(image or "", given["tag_env_var"]) if given["tag_env_var"] else None,
     }
     request |= {key: value for key, value in said.items() if value is not None}
@@ -129,15 +131,17 @@ def deploy(*, no_wait: bool, as_json: bool, verbose: bool, **given: Any) -> None
 @_service
 @click.option("--to", "revision", metavar="REVISION", help="This revision, not the one that was stable before.")
 @click.option("-t", "--timeout", type=int, metavar="SECONDS", help="How long the rollout may take; 600 by default.")
+@click.option("--dry-run", is_flag=True, help="Check, show what would be deployed, and write nothing.")
 @_shown
 @_where
 def revert(
-    cluster: str | None, service: str | None, revision: str | None, timeout: int | None, *, no_wait: bool,
-    as_json: bool, **where: Any,
+    cluster: str | None, service: str | None, revision: str | None, timeout: int | None, *, dry_run: bool,
+    no_wait: bool, as_json: bool, **where: Any,
 ) -> None:  # fmt: skip
     """Deploy what was stable before, with the digests that it ran."""
     request = _named(cluster, service) | ({"revision": revision} if revision else {"revert": True})
     request |= {"timeout": timeout} if timeout is not None else {}
+    request |= {"dryRun": True} if dry_run else {}
     _execute(request, where, no_wait=no_wait, as_json=as_json)
 
 
@@ -160,6 +164,24 @@ def hold(
 def release(cluster: str | None, service: str | None, *, no_wait: bool, as_json: bool, **where: Any) -> None:
     """Let pushes go on; the newest that was held starts."""
     _execute(_named(cluster, service) | {"release": True}, where, no_wait=no_wait, as_json=as_json)
+
+
+@main.command()
+@_service
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_where
+def status(cluster: str | None, service: str | None, *, as_json: bool, **where: Any) -> None:
+    """Show what runs, what is newest, what is held and what rolls out."""
+    _execute(_named(cluster, service) | {"status": True}, where, no_wait=False, as_json=as_json)
+
+
+@main.command()
+@_service
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_where
+def history(cluster: str | None, service: str | None, *, as_json: bool, **where: Any) -> None:
+    """Show the last 20 executions: what, by whom, how it ended, and how long each part took."""
+    _execute(_named(cluster, service) | {"history": True}, where, no_wait=False, as_json=as_json)
 
 
 @main.command()
@@ -249,7 +271,7 @@ def _follow(
 
 def _interrupted(machine: Machine, execution: str, request: Mapping[str, Any] | None) -> str:
     """What to do at Ctrl-C: the execution to follow from now on. Ends the command unless there is one."""
-    can_return = request is not None and not {"hold", "release"} & request.keys()
+    can_return = request is not None and not {"hold", "release", "status", "history", "dryRun"} & request.keys()
     if sys.stdin.isatty() and sys.stdout.isatty():
         choices = "[w]atch on, [l]eave it running" + (", [r]oll back" if can_return else "")
         answer = click.prompt(f"\n{choices}", default="l", show_default=False).strip().lower()[:1]

@@ -6,6 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .shown import lines_of
+
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
@@ -63,6 +65,8 @@ class Plain:
         self._say(f"{end.name}: {end.text}")
         for reason in end.reasons:
             self._say(f"  - {reason}")
+        for line in lines_of(end.document):
+            self._say(f"  {line.text}")
 
     def _say(self, text: str) -> None:
         print(text, flush=True)  # noqa: T201
@@ -127,6 +131,8 @@ class Terminal:
         self._print(end.text)
         for reason in end.reasons:
             self._print(f"  - {reason}")
+        for line in lines_of(end.document):
+            self._console.print(f"  {line.text}", style=line.style or None, markup=False)
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False)

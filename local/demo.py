@@ -1,29 +1,27 @@
 """The main job on this machine: a push becomes a deployment, a broken push is undone, a wrong request is refused.
 
+The command line shows it, as it would show a deployment on AWS.
+
 Both pushes have the tag `latest`, so the return shows that what ran comes back, and not what the tag means by then.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import signal
+import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
-from local import images, report
+from local import environment, images, report
 from local.cloud import Cloud, LocalCloud
 from local.processes import ProcessFailedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import RenderableType
+from local.project import ROOT
 
 CLUSTER, SERVICE, REPOSITORY = "production1", "doorman-service", "doorman"
 # Pushes of latest are deployed; 1.0.0, which the service starts with, is none of them.
@@ -36,21 +34,6 @@ console = Console(highlight=False, soft_wrap=True)
 
 class DemoError(Exception):
     """The demo did not go as it must."""
-
-
-@dataclass
-class Snapshot:
-    """What is to be observed of an execution at one moment."""
-
-    state: str
-    status: str
-    polls: int
-    seconds: float
-    deployments: list[dict[str, Any]] = field(default_factory=list)
-
-    def key(self) -> object:
-        """What makes two snapshots different; the seconds alone do not."""
-        return self.state, self.status, self.polls, str(self.deployments)
 
 
 def main() -> int:
@@ -90,13 +73,11 @@ class Demo:
         images.push(self.ecr, REPOSITORY, "latest", "crash")
         self.expect(self.follow(), "DeploymentFailed")
         self.expect_running(good.digest)
-        self.headline("A wrong request: a service that is not there, a timeout that is no number")
-        wrong = {"cluster": CLUSTER, "service": "no such service", "image": f"{REPOSITORY}:latest", "timeout": "ten"}
-        console.print(f"start-execution --input '{json.dumps(wrong)}'")
-        self.states.start_execution(stateMachineArn=self.cloud.state_machine, input=json.dumps(wrong))
-        self.expect(self.follow(), "InvalidRequest")
-        console.print()
-        console.print(f"{SERVICE} runs [bold]{self.running()}[/].")
+        self.headline("A wrong request: a name that is none, a timeout that is too short")
+        self.command("-c", CLUSTER, "-n", "no such service", "-i", f"{REPOSITORY}:latest", "-t", "5")
+        self.expect(self.new_execution(), "InvalidRequest")
+        self.headline("What runs")
+        self.command("status", "-c", CLUSTER, "-n", SERVICE)
 
     def create_service(self) -> None:
         image = images.push(self.ecr, REPOSITORY, "1.0.0").image
@@ -113,19 +94,27 @@ class Demo:
         console.print(f"It runs [bold]{self.running()}[/].")
         self.known = self.executions()
 
-    def follow(self) -> dict[str, Any]:
-        """Show the newest execution live to its end; answers how it ended."""
+    def follow(self) -> str:
+        """Follow the newest execution to its end, as a person would; answers its ARN."""
         arn = self.new_execution()
-        shown: object = None
-        with Live(console=console, auto_refresh=False) as live:
-            for snapshot in self.snapshots(arn):
-                if console.is_terminal:
-                    live.update(picture(snapshot), refresh=True)
-                elif snapshot.key() != shown:
-                    console.print(line(snapshot))
-                shown = snapshot.key()
-        end: dict[str, Any] = self.states.describe_execution(executionArn=arn)
-        return end
+        self.command("follow", arn.rpartition(":")[2])
+        return arn
+
+    def command(self, *arguments: str) -> None:
+        """Run the command line against the emulator, on the terminal of the demo."""
+        console.print(f"$ ecs-deploy {shlex.join(arguments)}")
+        own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        variables = own | {
+            "AWS_ENDPOINT_URL": self.cloud.endpoint,
+            "AWS_DEFAULT_REGION": self.cloud.region,
+            "AWS_ACCESS_KEY_ID": self.cloud.account,
+            "AWS_SECRET_ACCESS_KEY": environment.SECRET,
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+        }
+        command = [sys.executable, "-m", "cli", *arguments]
+        # Its exit status says how the execution ended, which the demo reads itself.
+        subprocess.run(command, cwd=ROOT, env=variables, timeout=LONGEST_SECONDS, check=False)  # noqa: S603
 
     def new_execution(self) -> str:
         deadline = time.monotonic() + LONGEST_SECONDS
@@ -136,27 +125,10 @@ class Demo:
             time.sleep(POLL_SECONDS)
         raise DemoError("the push started no execution")
 
-    def snapshots(self, arn: str) -> Iterator[Snapshot]:
-        started = time.monotonic()
-        while (seconds := time.monotonic() - started) < LONGEST_SECONDS:
-            status = self.states.describe_execution(executionArn=arn)["status"]
-            history = self.states.get_execution_history(executionArn=arn, maxResults=1000)["events"]
-            entered = [
-                each["stateEnteredEventDetails"]["name"] for each in history if "stateEnteredEventDetails" in each
-            ]
-            state = entered[-1] if entered else "starting"
-            yield Snapshot(state, status, entered.count("PollStability"), seconds, self.deployments())
-            if status != "RUNNING":
-                return
-            time.sleep(POLL_SECONDS)
-        raise DemoError(f"the execution did not end within {LONGEST_SECONDS:.0f} seconds")
-
-    def expect(self, end: dict[str, Any], wanted: str) -> None:
-        """Print how an execution ended; raises `DemoError` where it ended otherwise."""
-        document = json.loads(end.get("cause") or end.get("output") or "{}")
-        got = end.get("error") or document.get("outcome")
-        console.print(f"[bold]{end['status']}: {got}[/]")
-        console.print_json(data=document)
+    def expect(self, arn: str, wanted: str) -> None:
+        """Raise `DemoError` where an execution has not ended as it must."""
+        end = self.states.describe_execution(executionArn=arn)
+        got = end.get("error") or json.loads(end.get("output") or "{}").get("outcome")
         if got != wanted:
             raise DemoError(f"{wanted} was to be expected, not {got}")
 
@@ -185,28 +157,6 @@ class Demo:
     def headline(self, text: str) -> None:
         console.print()
         console.rule(text, align="left")
-
-
-def picture(snapshot: Snapshot) -> RenderableType:
-    """Draw a snapshot for a terminal."""
-    table = Table(title=line(snapshot), title_justify="left", title_style="bold")
-    for column in ("revision", "deployment", "rollout state", "running", "pending", "failed"):
-        table.add_column(column)
-    for each in snapshot.deployments:
-        counts = [str(each.get(name, 0)) for name in ("runningCount", "pendingCount", "failedTasks")]
-        table.add_row(short(each), each["status"], each.get("rolloutState", ""), *counts)
-    return table
-
-
-def line(snapshot: Snapshot) -> str:
-    """Say a snapshot in one line."""
-    tasks = ", ".join(f"{short(each)} {each['runningCount']} running" for each in snapshot.deployments)
-    return f"{snapshot.seconds:5.1f} s  {snapshot.state:<24} polls {snapshot.polls:<3} {tasks}"
-
-
-def short(deployment: dict[str, Any]) -> str:
-    """Name a deployment's revision."""
-    return str(deployment["taskDefinition"]).rpartition("/")[2]
 
 
 if __name__ == "__main__":

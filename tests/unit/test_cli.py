@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli import aws, ends, follow, main, progress, script
+from cli.shown import lines_of
 from tests.support.rules import table
 
 ROOT = Path(__file__).parents[2]
@@ -89,8 +90,8 @@ def run(*arguments: str, **variables: str) -> Result:
         "a container": (("-i", "doorman", "--container", "app"), {"image": "doorman", "container": "app"}),
         "a revision": (("--revision", "doorman:7"), {"revision": "doorman:7"}),
         "flags": (
-            ("-i", "doorman", "--no-rollback", "--require-rollback", "--no-pin"),
-            {"image": "doorman", "rollback": False, "requireRollback": True, "pin": False},
+            ("-i", "doorman", "--no-rollback", "--require-rollback", "--no-pin", "--dry-run"),
+            {"image": "doorman", "rollback": False, "requireRollback": True, "pin": False, "dryRun": True},
         ),
         "what changes nothing": (
             ("-i", "doorman", "--enable-rollback", "--copy-task-definition-tags", "--aws-instance-profile"),
@@ -114,6 +115,9 @@ def test_what_is_asked_for(states: States, arguments: tuple[str, ...], wanted: d
         "to a revision": (("revert", "--to", "doorman:7", "-t", "60"), {"revision": "doorman:7", "timeout": 60}),
         "a hold": (("hold", "wet paint"), {"hold": "wet paint"}),
         "a release": (("release",), {"release": True}),
+        "a status": (("status",), {"status": True}),
+        "a history": (("history",), {"history": True}),
+        "a revert that is not meant": (("revert", "--dry-run"), {"revert": True, "dryRun": True}),
     },
 )
 def test_the_other_verbs(states: States, arguments: tuple[str, ...], wanted: dict[str, Any]) -> None:
@@ -172,7 +176,7 @@ def failed(error: str, message: str = "It broke.") -> dict[str, Any]:
         "deployed": (DEPLOYED, "DEPLOYED", 0),
         **{
             each.lower(): ({"status": "SUCCEEDED", "output": json.dumps({"outcome": each})}, each, 0)
-            for each in ("SUPERSEDED", "UNCHANGED", "HELD", "RELEASED")
+            for each in ("SUPERSEDED", "UNCHANGED", "HELD", "RELEASED", "REHEARSED", "STATUS", "HISTORY")
         },
         **{
             each: (failed(each), each, 1)
@@ -245,6 +249,9 @@ def test_an_execution_is_followed_by_its_name(states: States, named: str) -> Non
         "without a tag": ({"image": "r.x/doorman:latest", "push": {}}, "doorman", True),
         "another tag": ({"image": "r.x/doorman:v10", "push": {}}, "doorman:v1", False),
         "another repository": ({"image": "r.x/other-doorman:v1", "push": {}}, "doorman:v1", False),
+        "by its digest": ({"image": "r.x:1/doorman:v1", "push": {"digest": "sha256:1"}}, "doorman@sha256:1", True),
+        "whatever its tag": ({"image": "r.x/doorman:v1", "push": {"digest": "sha256:1"}}, "doorman:v2@sha256:1", True),
+        "another digest": ({"image": "r.x/doorman:v1", "push": {"digest": "sha256:2"}}, "doorman@sha256:1", False),
         "by hand": ({"image": "r.x/doorman:v1"}, "doorman:v1", False),
         "another service": ({"image": "r.x/doorman:v1", "push": {}, "service": "other"}, "doorman:v1", False),
         "no request": ("text", "doorman:v1", False),
@@ -365,9 +372,77 @@ def test_help_and_mistakes_load_no_sdk(arguments: tuple[str, ...]) -> None:
     assert "boto" not in loaded(*arguments)
 
 
-@pytest.mark.parametrize("command", [(), *((each,) for each in ("deploy", "follow", "hold", "release", "revert"))])
+@pytest.mark.parametrize(
+    "command", [(), *((each,) for each in ("deploy", "follow", "history", "hold", "release", "revert", "status"))]
+)
 def test_help_teaches(command: tuple[str, ...]) -> None:
     ran = run(*command, "--help")
     assert ran.exit_code == 0
     assert "Usage: " in ran.output
     assert "production1" in ran.output or command
+
+
+STATUS = {
+    "containers": {"app": {"image": "doorman", "tag": None, "digest": None}},
+    "deployments": [{"status": "PRIMARY", "revision": "d:2", "rolloutState": None, **COUNTS}],
+    "newest": {"app": {"tag": "v2", "digest": "x", "by": "push", "requestedAt": "now", "failed": True}},
+    "owner": "arn:x",
+    "held": ["wet paint"],
+}
+DONE = {
+    "startedAt": "2026-01-31T12:00:00.000Z",
+    "result": "DEPLOYED",
+    "image": "r.x/doorman:v1",
+    "revision": "d:2",
+    "by": "push",
+    "seconds": 9.6,
+    "times": {"pull": 2.2, "shift": 0},
+}
+REHEARSED = {
+    "revision": None,
+    "base": "d:1",
+    "containers": ["app"],
+    "differences": [{"member": "app.image", "before": None, "after": "new"}, {"member": "app.command"}],
+    "warnings": ["it may be gone"],
+}
+
+
+@table(
+    "outcome, document, lines",
+    {
+        "a status": (
+            "STATUS",
+            STATUS,
+            [
+                "app: doorman:?  digest not known",
+                "PRIMARY d:2 : 1 of 3 running, 2 pending, 0 failed",
+                "newest of app: v2, by push at now, which failed",
+                "deploys now: arn:x",
+                "pushes are held: wet paint",
+            ],
+        ),
+        "a history": (
+            "HISTORY",
+            {"executions": [DONE, {**DONE, "result": None, "image": "", "seconds": None, "times": None}]},
+            [
+                "2026-01-31T12:00:00  DEPLOYED    doorman:v1  d:2  by push  10 s  pull 2 s",
+                "2026-01-31T12:00:00  RUNNING     d:2  d:2  by push",
+            ],
+        ),
+        "what would be": (
+            "REHEARSED",
+            REHEARSED,
+            [
+                "a new revision, from d:1, in app",
+                "+ app.image: new",
+                "~ app.command (not shown: it may hold a secret)",
+                "! it may be gone",
+            ],
+        ),
+        "nothing": ("DEPLOYED", None, []),
+        "what a later release shows": ("NEWS", {"a": 1}, []),
+    },
+)
+def test_what_is_shown(outcome: str, document: dict[str, Any] | None, lines: list[str]) -> None:
+    found = lines_of({"outcome": outcome} | ({"shown": document} if document else {}))
+    assert [each.text for each in found] == lines

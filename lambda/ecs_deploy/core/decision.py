@@ -22,6 +22,9 @@ class Outcome(StrEnum):
     UNCHANGED = "UNCHANGED"
     HELD = "HELD"
     RELEASED = "RELEASED"
+    REHEARSED = "REHEARSED"
+    STATUS = "STATUS"
+    HISTORY = "HISTORY"
 
 
 class Turn(NamedTuple):
@@ -195,6 +198,15 @@ def skip(
         "reasons": list(reasons),
     }
     return Succeed(members, reasons, repeated)
+
+
+def show(
+    outcome: Outcome, cluster: str, service: str, candidate: Candidate, image: str | None, now: datetime,
+    shown: Mapping[str, Any], *reasons: str,
+) -> Succeed:  # fmt: skip
+    """End well, having read only; people are not notified of what they have asked to see."""
+    skipped = skip(outcome, cluster, service, candidate, image, now, *reasons, repeated=True)
+    return skipped._replace(outcome={**skipped.outcome, "shown": shown})
 
 
 def refuse(error: DeployError, request: object) -> Fail:

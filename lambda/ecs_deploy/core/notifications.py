@@ -165,7 +165,7 @@ def _sentence(case: Case, end: Mapping[str, Any], reasons: Iterable[str], now: d
             return f"{image} was not deployed again to {case.where}: {why}. Nothing was changed."
         case Outcome.HELD if end["image"]:
             return f"{image} was not deployed to {case.where}: {why}. It is started when the hold is released."
-        case Outcome.HELD | Outcome.RELEASED:
+        case Outcome.HELD | Outcome.RELEASED | Outcome.REHEARSED | Outcome.STATUS | Outcome.HISTORY:
             return f"{case.where}: {why}."
 
 

@@ -5,13 +5,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import DeployError, Error
 from ecs_deploy.core.formats import instant
 from ecs_deploy.core.image import ImageReference, InvalidImageReference, check_tag
 from ecs_deploy.core.tag_policy import is_policy
+
+T = TypeVar("T")
 
 DEFAULT_TIMEOUT = 600
 SHORTEST_TIMEOUT = 10
@@ -76,8 +78,20 @@ class Release:
     """Let pushes go on."""
 
 
+@dataclass(frozen=True)
+class ShowStatus:
+    """Show what runs, what is newest, what is held and what rolls out."""
+
+
+@dataclass(frozen=True)
+class ShowHistory:
+    """Show what ran when, by whose request, and how it ended."""
+
+
 Wanted = NewImage | OldRevision | Revert
 """What to deploy."""
+Shown = ShowStatus | ShowHistory
+"""What to show."""
 
 
 class Restart(NamedTuple):
@@ -92,12 +106,12 @@ class Request(NamedTuple):
     """A checked request; `cluster` and `service` are names, timeout is seconds.
 
     With `pin`, the new revision has the image's digest. With `require_rollback`, nothing is deployed that could not be
-    returned from; with `retain`, the image to return to is kept in ECR.
+    returned from; with `retain`, the image to return to is kept in ECR. With `dry_run`, nothing is written.
     """
 
     cluster: str
     service: str
-    wanted: Wanted | Hold | Release
+    wanted: Wanted | Hold | Release | Shown
     timeout: int = DEFAULT_TIMEOUT
     rollback: bool = True
     pin: bool = True
@@ -105,6 +119,7 @@ class Request(NamedTuple):
     retain: bool = False
     push: Push | None = None
     restart: Restart | None = None
+    dry_run: bool = False
 
     @property
     def key(self) -> str:
@@ -124,6 +139,10 @@ class Request(NamedTuple):
                 return {"cluster": self.cluster, "service": self.service, "hold": why}
             case Release():
                 return {"cluster": self.cluster, "service": self.service, "release": True}
+            case ShowStatus():
+                return {"cluster": self.cluster, "service": self.service, "status": True}
+            case ShowHistory():
+                return {"cluster": self.cluster, "service": self.service, "history": True}
         push = {"push": {"id": self.push.id, "time": instant(self.push.time)}} if self.push else {}
         if self.push:
             push["push"] |= {key: getattr(self.push, key) for key in ("digest", "policy") if getattr(self.push, key)}
@@ -132,6 +151,7 @@ class Request(NamedTuple):
             **({} if self.pin else {"pin": False}),
             **({"requireRollback": True} if self.require_rollback else {}),
             **({"retain": True} if self.retain else {}),
+            **({"dryRun": True} if self.dry_run else {}),
         }
         return {**whole, "timeout": self.timeout, "rollback": self.rollback, **flags, **push}
 
@@ -158,6 +178,7 @@ def parse(document: object, environment: Environment) -> Request:
         reader.boolean("retain", default=False),
         reader.push(),
         reader.restart(),
+        reader.boolean("dryRun", default=False),
     )
     if reader.problems or wanted is None:
         raise DeployError(Error.INVALID_REQUEST, "The request is not valid. " + "; ".join(reader.problems) + ".")
@@ -183,10 +204,10 @@ def _about_tags(cluster: str, service: str, tags: object) -> str:
 class _Reader:
     """Reads a value for each key and gathers what is wrong instead of stopping at the first."""
 
-    WANTED = ("image", "revision", "revert", "hold", "release")
-    FLAGS = ("revert", "release")
+    WANTED = ("image", "revision", "revert", "hold", "release", "status", "history")
+    FLAGS = ("revert", "release", "status", "history")
     OF_AN_IMAGE = ("tag", "container", "pin", "requireRollback", "retain")
-    OF_A_DEPLOYMENT = ("timeout", "rollback", "push", "restart")
+    OF_A_DEPLOYMENT = ("timeout", "rollback", "push", "restart", "dryRun")
     KEYS = frozenset({"cluster", "service", "serviceTags", *WANTED, *OF_AN_IMAGE, *OF_A_DEPLOYMENT})
 
     def __init__(self, document: Mapping[str, Any], environment: Environment) -> None:
@@ -260,7 +281,7 @@ class _Reader:
         if text and not re.fullmatch(_NAME, text):
             self.wrong(key, f"{_quote(text)} is not a name (1 to 255 letters, digits, _ and -) or an ARN")
 
-    def wanted(self) -> Wanted | Hold | Release | None:
+    def wanted(self) -> Wanted | Hold | Release | Shown | None:
         """What is asked for: exactly one of the ways to say it."""
         unsaid = [key for key in self.FLAGS if self.document.get(key) is False]
         said = [key for key in self.WANTED if key in self.document and key not in unsaid]
@@ -282,6 +303,8 @@ class _Reader:
             "revert": self.revert,
             "hold": self.hold,
             "release": self.release,
+            "status": self.status,
+            "history": self.history,
         }[verb]()
 
     def new_image(self) -> NewImage | None:
@@ -300,8 +323,7 @@ class _Reader:
         return OldRevision(found[3])
 
     def revert(self) -> Revert:
-        self.boolean("revert", default=True)
-        return Revert()
+        return self.flag("revert", Revert())
 
     def hold(self) -> Hold:
         why = self.text("hold")
@@ -310,8 +332,17 @@ class _Reader:
         return Hold(why)
 
     def release(self) -> Release:
-        self.boolean("release", default=True)
-        return Release()
+        return self.flag("release", Release())
+
+    def status(self) -> ShowStatus:
+        return self.flag("status", ShowStatus())
+
+    def history(self) -> ShowHistory:
+        return self.flag("history", ShowHistory())
+
+    def flag(self, key: str, wanted: T) -> T:
+        self.boolean(key, default=True)
+        return wanted
 
     def image(self) -> ImageReference | None:
         text, tag = self.text("image", required=True), self.text("tag")

@@ -70,6 +70,32 @@ def edit(
     return Edit(copy, tuple(new_images), next(iter(new_images.values())), is_newer)
 
 
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Where two documents differ, by the names of their members; with the values of what holds no secret."""
+    found: list[dict[str, Any]] = []
+    one, other = (_by_container(defined(each)) for each in (before, after))
+    for path in sorted(one.keys() | other.keys()):
+        if one.get(path) != other.get(path):
+            values = {"before": one.get(path), "after": other.get(path)}
+            is_plain = path.rpartition(".")[2] in _PLAIN_MEMBERS
+            found.append({"member": path, **(values if is_plain else {})})
+    return found
+
+
+# The environment, commands, labels and options of logs may hold what nobody else is to read.
+_PLAIN_MEMBERS = frozenset(
+    {"image", "cpu", "memory", "memoryReservation", "essential", "taskRoleArn", "executionRoleArn"}
+)
+
+
+def _by_container(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a document, and those of its containers by their names."""
+    members = {key: value for key, value in document.items() if key != "containerDefinitions"}
+    for each in document["containerDefinitions"]:
+        members |= {f"{each['name']}.{key}": value for key, value in each.items() if key != "name"}
+    return members
+
+
 def pinned(document: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
     """What a document defines, with the digest of each container whose digest is known, by its name."""
     copy = defined(document)

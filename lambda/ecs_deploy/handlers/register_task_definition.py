@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from ecs_deploy.aws import dynamodb, ecs, waits
-from ecs_deploy.core import request, transitions
+from ecs_deploy.core import overview, request, transitions
 from ecs_deploy.core.base import base_of, observed_stable
 from ecs_deploy.core.codec import decode
-from ecs_deploy.core.decision import Decision, Outcome, Turn, Update, WaitForTurn, as_answer, refuse, skip
+from ecs_deploy.core.decision import Decision, Outcome, Turn, Update, WaitForTurn, as_answer, refuse, show, skip
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
 from ecs_deploy.core.formats import family, short, tag_value
@@ -24,6 +24,7 @@ from ecs_deploy.core.state import EVERY_CONTAINER, Base, Candidate, Entry, Hold,
 from ecs_deploy.core.task_definition import (
     Edit,
     defined,
+    differences,
     edit,
     images_of,
     is_of_request,
@@ -92,6 +93,8 @@ def handler(event: step.Event, environment: Environment) -> Decision:
         return _return(decode(Plan, resumed["plan"]), rollout, event)
     if isinstance(requested.wanted, request.Hold | request.Release):
         return _hold(requested, candidate)
+    if isinstance(requested.wanted, request.ShowStatus | request.ShowHistory):
+        return _show(requested, candidate)
     if "turn" in resumed and (queued := _still_waits(requested, candidate, decode(Turn, resumed["turn"]))):
         return queued
     for _ in range(_MOST_TRIES):
@@ -153,6 +156,49 @@ def _hold(requested: Request, candidate: Candidate) -> Decision:
     return skip(outcome, requested.cluster, requested.service, candidate, None, now, why)
 
 
+_MOST_SHOWN = 20
+"""Executions of a history: what a state answers has a limit."""
+
+
+def _show(requested: Request, candidate: Candidate) -> Decision:
+    """Read what people have asked to see; nothing is written."""
+    now, where = runtime.now(), (requested.cluster, requested.service)
+    service = ecs.describe_service(*where)
+    if isinstance(requested.wanted, request.ShowHistory):
+        entries = dynamodb.read_history(requested.key, _MOST_SHOWN)
+        why = f"{len(entries)} executions" if entries else "nothing was deployed to it yet"
+        return show(Outcome.HISTORY, *where, candidate, None, now, overview.history_of(entries), why)
+    service.require_supported()
+    state = dynamodb.read_state(requested.key, now)
+    found = ecs.describe_task_definition(service.current)
+    held = transitions.holds(state, holds.observed(targets.of(requested.key, lambda: service.tags)))
+    shown = overview.status_of(service, images_of(found.document), state, held)
+    return show(Outcome.STATUS, *where, candidate, None, now, shown, f"it runs {short(service.current)}")
+
+
+def _rehearsed(
+    job: Job, candidate: Candidate, found: ecs.TaskDefinition, wanted: Wanted, ruling: transitions.TurnRuling
+) -> Decision:  # fmt: skip
+    """What would be done, with nothing written."""
+    match ruling:
+        case Skipped(outcome, why):
+            then = f"it would end as {outcome}: {why}"
+        case Queued():
+            then = "it would wait until another execution is through, then deploy"
+        case Granted():
+            then = "it would be deployed"
+    document = wanted.document or ecs.describe_task_definition(wanted.revision).document
+    shown = {
+        "base": short(found.arn),
+        "revision": short(wanted.revision) or None,
+        "containers": list(wanted.containers),
+        "differences": differences(found.document, document),
+        "warnings": [*wanted.found.warnings, *_holds_of(job)],
+    }
+    where = job.request.cluster, job.request.service
+    return show(Outcome.REHEARSED, *where, candidate, wanted.image, job.now, shown, then)
+
+
 def _refuse(requested: Request, candidate: Candidate, error: DeployError) -> None:
     """Let others have their turn, and do not start again what cannot be done."""
     now = runtime.now()
@@ -199,6 +245,8 @@ def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision
     ruling = transitions.take_turn(
         job.state._replace(stable=stable), candidate, wanted.containers, runs=runs, shown=wanted.shown, held=job.held
     )
+    if job.request.dry_run:
+        return _rehearsed(job, candidate, found, wanted, ruling)
     _write(job, candidate, wanted, ruling, stable)
     match ruling:
         case Skipped(outcome, why, repeated):
