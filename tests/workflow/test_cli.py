@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,17 @@ from tests.workflow.conftest import eventually
 from tests.workflow.deployer import Deployer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from local.cloud import Cloud
     from tests.workflow.conftest import Service
+
+
+# Whoever runs the tests in the background lets them ignore Ctrl-C, and so would all that they start.
+INTERRUPTIBLE = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 @dataclass(frozen=True)
@@ -39,14 +47,21 @@ class Cli:
             [self.command, *arguments], env=self.variables | variables, capture_output=True, text=True, check=False
         )
 
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """Let it run, in a pipe."""
-        return subprocess.Popen([self.command, *arguments], env=self.variables, stdout=subprocess.PIPE, text=True)
+    @contextmanager
+    def begun(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Let it run in a pipe, while the block runs."""
+        command = [sys.executable, "-c", INTERRUPTIBLE, self.command, *arguments]
+        with subprocess.Popen(command, env=self.variables, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def on_terminal(self, *arguments: str, types: dict[str, str] | None = None) -> tuple[int, str]:
         """Run it on a terminal of its own, and type what answers a text; Ctrl-C is the key `^C`."""
         pid, terminal = pty.fork()
         if pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             variables = self.variables | {"TERM": "xterm", "COLUMNS": "200"}
             os.execve(self.command, [self.command, *arguments], variables)  # noqa: S606 - a shell would read them
         shown, waiting = "", dict(types or {})
@@ -132,10 +147,10 @@ def test_what_is_wrong(cli: Cli, service: Service, arguments: tuple[str, ...], c
 
 
 def test_a_job_waits_for_its_push(cli: Cli, service: Service) -> None:
-    waits = cli.begin("follow", "-n", service.name, "-i", f"{service.repository}:v7", "--json")
-    time.sleep(1)
-    service.push("v7")
-    output, _ = waits.communicate(timeout=120)
+    with cli.begun("follow", "-n", service.name, "-i", f"{service.repository}:v7", "--json") as waits:
+        time.sleep(1)
+        service.push("v7")
+        output, _ = waits.communicate(timeout=120)
     assert waits.returncode == 0
     assert json.loads(output)["outcome"] == "DEPLOYED"
 
@@ -156,12 +171,12 @@ def test_hold_release_and_revert(cli: Cli, cloud: Cloud, service: Service) -> No
 
 
 def test_ctrl_c_leaves_it_running_in_a_pipe(cli: Cli, cloud: Cloud, service: Service) -> None:
-    runs = cli.begin(*where(service), "-i", service.push("slow", "hang"), "-t", "60")
-    assert runs.stdout
-    execution = runs.stdout.readline().removeprefix("Execution: ").strip()
-    time.sleep(0.5)
-    runs.send_signal(signal.SIGINT)
-    runs.communicate(timeout=60)
+    with cli.begun(*where(service), "-i", service.push("slow", "hang"), "-t", "60") as runs:
+        assert runs.stdout
+        execution = runs.stdout.readline().removeprefix("Execution: ").strip()
+        time.sleep(0.5)
+        runs.send_signal(signal.SIGINT)
+        runs.communicate(timeout=60)
     assert runs.returncode == 130
     assert cloud.client("stepfunctions").describe_execution(executionArn=execution)["status"] == "RUNNING"
     # Somebody else may follow it, by its name.
