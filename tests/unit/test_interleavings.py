@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -128,9 +129,24 @@ def test_a_sample_of_the_schedules_of_three(seed: int) -> None:
     random_ = random.Random(seed)
     for _ in range(30):
         pushes = tuple(_at_random(number, random_) for number in (1, 2, 3))
-        if random_.random() < 0.25:
-            tags = random_.sample(["10", "20", "30"], 3)
-            pushes = tuple(replace(each, tag=tag, policy="{n}") for each, tag in zip(pushes, tags, strict=True))
+        world = a_world(*pushes)
+        try:
+            walk(world, _lingering(random_))
+            check(*pushes)(world)
+        except Exception as error:
+            error.add_note(repr(pushes))
+            raise
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_sample_of_the_schedules_of_three_versions(seed: int) -> None:
+    """Pushes of one container that go by versions, in any order, of which none dies or is applied late."""
+    random_ = random.Random(f"versions {seed}")
+    for _ in range(20):
+        tags = random_.sample(["10", "20", "30"], 3)
+        drawn = (_at_random(number, random_) for number in (1, 2, 3))
+        alike: dict[str, Any] = {"repository": "doorman", "policy": "{n}", "late_calls": 0, "deaths": 0}
+        pushes = tuple(replace(each, tag=tag, **alike) for each, tag in zip(drawn, tags, strict=True))
         world = a_world(*pushes)
         try:
             walk(world, _lingering(random_))
