@@ -12,6 +12,7 @@ Worlds that are the same but for the way to them are explored once. That makes i
 import json
 import pickle
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -228,7 +229,7 @@ class Person:
 
 @dataclass
 class LateCall:
-    """An UpdateService that ECS applies at any moment, though nobody waits for it."""
+    """An UpdateService that ECS applies, or refuses, at any moment, though nobody waits for it."""
 
     body: dict[str, Any]
     is_over: bool = False
@@ -237,7 +238,8 @@ class LateCall:
         return [Fate.ANSWERED]
 
     def move(self, world: "World", _fate: Fate) -> None:
-        world.model.call("UpdateService", self.body)
+        with suppress(AwsError):
+            world.model.call("UpdateService", self.body)
         self.is_over = True
 
 

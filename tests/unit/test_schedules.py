@@ -422,6 +422,26 @@ def test_the_update_of_an_invocation_that_died_is_applied_after_a_person_has_cha
     assert (outcome(older), outcome(newer)) == ("SUPERSEDED", "DEPLOYED")
 
 
+@pytest.mark.parametrize("lands_after", [0, 30])
+def test_the_update_of_an_invocation_that_died_is_applied_after_a_newer_one_has_failed(lands_after: int) -> None:
+    """The newer one took it for ECS's return: it ended as timed out after a minute, or left what had come late."""
+    world = a_world(Push(1, works=False), Push(2, works=False))
+    older, newer = world.executions
+    until(world, older, "UpdateService")
+    suffer(world, older, Fate.LATE)
+    world.clock.advance(LOCK_AT_MOST)
+    until(world, newer, "poll_stability")
+    until(world, newer, "DescribeServices")
+    world.clock.advance(lands_after)
+    world.model.behaviours["doorman:1"] = Behaviour(start=600)
+    assert service_of(world).primary.rollout_state == "FAILED"
+    land(world)
+    go_on(world, newer, 120)
+    finish(world)
+    assert outcome(newer) == "DeploymentFailed"
+    assert "was returned to doorman:1 and" in str(newer.end)
+
+
 def test_the_answer_of_an_update_is_lost_and_a_person_changes_what_it_has_brought_in() -> None:
     """Theirs was undone."""
     world = a_world(Push(1))

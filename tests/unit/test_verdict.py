@@ -97,10 +97,14 @@ def test_the_return_of_ecs_is_awaited_then_failed() -> None:
     assert verdict(returning, **ALARM_ROLLS_BACK).finding == Finding.ECS_IS_ROLLING_BACK
 
 
-@pytest.mark.parametrize("overdue", [False, True])
-def test_a_return_of_ecs_that_fails_or_takes_too_long_has_timed_out(overdue: bool) -> None:
-    state = "IN_PROGRESS" if overdue else "FAILED"
-    assert verdict(deployment(OLD, "PRIMARY", state), FAILED, overdue=overdue).finding == Finding.TIMED_OUT
+def test_a_return_of_ecs_may_fail_or_take_too_long() -> None:
+    assert verdict(deployment(OLD, "PRIMARY", "FAILED"), FAILED).finding == Finding.FAILED
+    assert verdict(deployment(OLD, "PRIMARY", "IN_PROGRESS"), FAILED, overdue=True).finding == Finding.TIMED_OUT
+
+
+@pytest.mark.parametrize("state", ["IN_PROGRESS", "COMPLETED", "FAILED"])
+def test_a_late_call_that_takes_the_place_of_what_has_failed_is_no_return_of_ecs(state: str) -> None:
+    assert verdict(deployment(LATE, "PRIMARY", state), FAILED) == Verdict(Finding.FAILED, "circuit breaker")
 
 
 @pytest.mark.parametrize("settings", [{}, BREAKER])

@@ -74,6 +74,8 @@ def judge(service: Service, followed: Followed) -> Verdict:
     came_since = primary.created_at is not None and primary.created_at > followed.updated_at
     if mine is None and followed.age < NOT_SHOWN_YET and is_known and not came_since:
         return Verdict(Finding.NOT_SHOWN)
+    if mine is not None and mine.rollout_state == "FAILED" and _is_late(primary, followed):
+        return Verdict(Finding.FAILED, mine.rollout_reason)
     if _has_returned(service, mine, followed):
         return _judge_return(service, mine, overdue=followed.overdue)
     if primary.revision in followed.late or followed.is_replaced_shown:
@@ -85,6 +87,11 @@ def _is_from_before(primary: Deployment, followed: Followed) -> bool:
     """Whether this is an earlier deployment of the same revision, as a return sees it until its own is shown."""
     other = primary.id != followed.deployment and followed.age < NOT_SHOWN_YET
     return other and primary.created_at is not None and primary.created_at < followed.updated_at - CLOCKS_DIFFER
+
+
+def _is_late(primary: Deployment, followed: Followed) -> bool:
+    """Whether a call of the deployer has put it there, and not a return of ECS."""
+    return primary.revision in followed.late and primary.revision not in followed.replaced
 
 
 def _has_returned(service: Service, mine: Deployment | None, followed: Followed) -> bool:
@@ -148,6 +155,8 @@ def _judge_return(service: Service, mine: Deployment | None, *, overdue: bool) -
     primary, reason = service.primary, mine.rollout_reason if mine else None
     if service.is_complete(primary):
         return Verdict(Finding.ECS_ROLLED_BACK, reason)
-    if primary.rollout_state == "FAILED" or overdue:
+    if primary.rollout_state == "FAILED":
+        return Verdict(Finding.FAILED, reason)
+    if overdue:
         return Verdict(Finding.TIMED_OUT, reason)
     return Verdict(Finding.ECS_IS_ROLLING_BACK, reason or primary.rollout_reason)
