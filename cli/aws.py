@@ -23,6 +23,10 @@ class CliError(Exception):
         self.code = code
 
 
+class NoExecutionError(CliError):
+    """There is no such execution, or none any more."""
+
+
 class ConnectionLostError(Exception):
     """AWS could not be reached; the execution goes on."""
 
@@ -75,6 +79,12 @@ class Machine:
             found: dict[str, Any] = self._states.describe_execution(executionArn=execution)
         return found
 
+    def events(self, execution: str) -> list[dict[str, Any]]:
+        """The whole history of an execution. Raises `CliError`, `ConnectionLostError`."""
+        with explained():
+            pages = self._states.get_paginator("get_execution_history").paginate(executionArn=execution)
+            return [event for page in pages for event in page["events"]]
+
     def newest_events(self, execution: str) -> list[dict[str, Any]]:
         """The newest events of the history, the newest first. Raises `CliError`, `ConnectionLostError`."""
         with explained():
@@ -107,13 +117,13 @@ def explained(stack: str = "", region: str | None = None) -> Iterator[None]:
         }:
             raise ConnectionLostError(str(error)) from error
         if said := _said(kind, error, stack, region):
-            raise CliError(said) from error
+            ends = NoExecutionError if _code(error) == "ExecutionDoesNotExist" else CliError
+            raise ends(said) from error
         raise
 
 
 def _said(kind: str, error: Exception, stack: str, region: str | None) -> str | None:
-    response: Any = getattr(error, "response", None) or {}
-    code, message = response.get("Error", {}).get("Code", ""), response.get("Error", {}).get("Message", str(error))
+    code, message = _code(error), _answer(error).get("Message", str(error))
     if kind == "NoRegionError":
         return "No region is known. Name the one of the stack with -r, or set AWS_REGION."
     if kind == "NoCredentialsError":
@@ -132,3 +142,14 @@ def _said(kind: str, error: Exception, stack: str, region: str | None) -> str | 
     if code in {"ExecutionDoesNotExist", "InvalidArn", "InvalidName"}:
         return f"There is no such execution ({message}). Name one that `aws stepfunctions list-executions` lists."
     return f"AWS refuses it: {code}: {message}." if code else None
+
+
+def _code(error: Exception) -> str:
+    return str(_answer(error).get("Code", ""))
+
+
+def _answer(error: Exception) -> dict[str, Any]:
+    """What AWS has said, where it was AWS that refused."""
+    response: dict[str, Any] = getattr(error, "response", None) or {}
+    found: dict[str, Any] = response.get("Error", {})
+    return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .aws import Machine
+    from .ends import End
 
     Command = Callable[..., Any]
 
@@ -178,10 +180,19 @@ def status(cluster: str | None, service: str | None, *, as_json: bool, **where: 
 @main.command()
 @_service
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--html", type=click.File("w", encoding="utf-8", lazy=True, atomic=True), help="Write them as a page of timelines."
+)
 @_where
-def history(cluster: str | None, service: str | None, *, as_json: bool, **where: Any) -> None:
+def history(
+    cluster: str | None, service: str | None, html: IO[str] | None, *, as_json: bool, **where: Any
+) -> None:  # fmt: skip
     """Show the last 20 executions: what, by whom, how it ended, and how long each part took."""
-    _execute(_named(cluster, service) | {"history": True}, where, no_wait=False, as_json=as_json)
+    request = _named(cluster, service) | {"history": True}
+    machine, end = _follow(_started(request), where, as_json=as_json, request=request)
+    if html and end.code == ends.SUCCESS:
+        _draw(machine, end, html)
+    sys.exit(end.code)
 
 
 @main.command()
@@ -209,7 +220,8 @@ def follow(
             return machine.execution(execution)
         return started_by_push(machine, cluster, str(service), str(image), shown)
 
-    _follow(find, where, as_json=as_json)
+    _, end = _follow(find, where, as_json=as_json)
+    sys.exit(end.code)
 
 
 def _named(cluster: str | None, service: str | None) -> dict[str, Any]:
@@ -235,19 +247,29 @@ def _execute(
         arn = _once(lambda: machine.start(request))
         click.echo(f'{{"execution": "{arn}"}}' if as_json else arn)
         return
-    _follow(
-        lambda machine, _: _once(lambda: machine.start(request)),
-        where,
-        as_json=as_json,
-        verbose=verbose,
-        request=request,
-    )
+    _, end = _follow(_started(request), where, as_json=as_json, verbose=verbose, request=request)
+    sys.exit(end.code)
+
+
+def _started(request: Mapping[str, Any]) -> Callable[[Machine, Any], str]:
+    return lambda machine, _: _once(lambda: machine.start(request))
+
+
+def _draw(machine: Machine, end: End, file: IO[str]) -> None:
+    """Write the page of the executions that a history has shown."""
+    from .report import render, stories  # noqa: PLC0415 - the SDK comes with it
+
+    executions = [each["execution"] for each in end.document["shown"]["executions"]]
+    of = f"of {end.document['service']} in {end.document['cluster']}"
+    file.write(render([*stories(machine, executions)], of, datetime.now(UTC)))
+    click.echo(f"The page is {file.name}.", err=True)
 
 
 def _follow(
     find: Callable[[Machine, Any], str], where: Mapping[str, Any], *, as_json: bool, verbose: bool = False,
     request: Mapping[str, Any] | None = None,
-) -> None:  # fmt: skip
+) -> tuple[Machine, End]:  # fmt: skip
+    """Show an execution until it ends; answer its machine and its end."""
     from . import follow as following  # noqa: PLC0415 - the SDK comes with it
     from .view import Plain, view  # noqa: PLC0415
 
@@ -266,7 +288,7 @@ def _follow(
                 continue
             break
         shown.ended(end)
-    sys.exit(end.code)
+    return machine, end
 
 
 def _interrupted(machine: Machine, execution: str, request: Mapping[str, Any] | None) -> str:

@@ -1,4 +1,4 @@
-"""The report: one HTML file, with nothing to load, of the executions that an emulator ran."""
+"""The page of the executions that an emulator ran, with the tasks that it remembers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from cli.report import render
+from cli.timeline import story
 from local.project import ROOT
-from local.timeline import Story, story
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
+    from cli.timeline import Story
     from local.cloud import Cloud
 
 REPORT = ROOT / ".build" / "report.html"
@@ -27,27 +27,13 @@ TASKS_OF_A_CALL = 100
 
 def write(cloud: Cloud, file: Path = REPORT) -> Path:
     """Write the report of an emulator that runs; gives the file, which appears complete."""
-    page = render([*stories(cloud)], datetime.now(UTC))
+    page = render([*stories(cloud)], "on the emulator", datetime.now(UTC))
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as temporary:
         temporary.write(page)
     Path(temporary.name).chmod(0o644)
     os.replace(temporary.name, file)  # noqa: PTH105 - it takes the place of another one
     return file
-
-
-def render(stories: Sequence[Story], written_at: datetime) -> str:
-    """Draw the page. All texts are escaped: requests may hold anything."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(
-        stories=stories, written_at=written_at.strftime("%Y-%m-%d %H:%M UTC")
-    )
 
 
 def stories(cloud: Cloud) -> Iterator[Story]:

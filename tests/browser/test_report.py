@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.report import render
-from local.timeline import Bar, Row, Story
+from cli.report import render
+from cli.timeline import Bar, Row, Story
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +91,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, An
     chromium = shutil.which("chromium")
     assert chromium, "there is no chromium; tests/browser/with-chromium installs one"
     directory = tmp_path_factory.mktemp("browser")
-    report = escape(render(STORIES, datetime(2026, 1, 31, tzinfo=UTC)))
+    report = escape(render(STORIES, "on the emulator", datetime(2026, 1, 31, tzinfo=UTC)))
     frames = [
         f'<iframe style="width: {width}px; height: 800px; border: 0" srcdoc="{report}"></iframe>'
         for width in (360, 1280)
@@ -133,9 +133,11 @@ def test_it_fits_a_phone(measured: dict[int, dict[str, Any]]) -> None:
 def test_nothing_in_it_is_executed_or_loaded(measured: dict[int, dict[str, Any]]) -> None:
     assert not any(shown["executed"] for shown in measured.values())
     assert HOSTILE.partition(">")[0] in measured[1280]["text"]
-    page = render([replace(STORY, reasons=(), slow=(), rows=STORY.rows[:7])], datetime(2026, 1, 31, tzinfo=UTC))
+    page = render(
+        [replace(STORY, reasons=(), slow=(), rows=STORY.rows[:7])], "on the emulator", datetime(2026, 1, 31, tzinfo=UTC)
+    )
     assert not re.findall(r"<(?:script|link|img|iframe|object)|\s(?:src|href)=|url\(|@import", page)
 
 
 def test_the_report_of_nothing(tmp_path: Path) -> None:
-    assert "Nothing was started." in render([], datetime(2026, 1, 31, tzinfo=UTC))
+    assert "Nothing was started." in render([], "on the emulator", datetime(2026, 1, 31, tzinfo=UTC))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -49,6 +50,16 @@ class States:
 
     def get_execution_history(self, **_: Any) -> dict[str, Any]:
         return {"events": []}
+
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "get_execution_history"
+        entered = {"name": "PollStability", "input": "{}"}
+        done = {"name": "PollStability", "output": '{"next": "succeed", "outcome": {"outcome": "DEPLOYED"}}'}
+        page = [
+            {"timestamp": datetime.now(UTC), "stateEnteredEventDetails": entered},
+            {"timestamp": datetime.now(UTC), "stateExitedEventDetails": done},
+        ]
+        return SimpleNamespace(paginate=lambda **_: [{"events": page[:1]}, {"events": page[1:]}])
 
     def list_executions(self, **_: Any) -> dict[str, Any]:
         return {"executions": self.listed}
@@ -446,3 +457,39 @@ REHEARSED = {
 def test_what_is_shown(outcome: str, document: dict[str, Any] | None, lines: list[str]) -> None:
     found = lines_of({"outcome": outcome} | ({"shown": document} if document else {}))
     assert [each.text for each in found] == lines
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    return tmp_path / "page.html"
+
+
+def test_a_history_as_a_page(states: States, page: Path) -> None:
+    """What Step Functions has forgotten is not on it."""
+    ran = [{**DONE, "execution": f"{EXECUTION}-{number}"} for number in (1, 2)]
+    shown = {"outcome": "HISTORY", **SERVICE, "shown": {"executions": ran}}
+    told = {"name": "told", "status": "SUCCEEDED", "input": "{}", "output": '{"outcome": "DEPLOYED", "image": "a<b"}'}
+    states.described = [
+        {"status": "SUCCEEDED", "output": json.dumps(shown)},
+        {**told, "stopDate": datetime.now(UTC)},
+        ClientError("ExecutionDoesNotExist", "gone"),
+    ]
+    result = run("history", *WHERE, "--html", str(page))
+    assert (result.exit_code, str(page) in result.stderr) == (0, True)
+    text = page.read_text()
+    assert "1 executions of doorman-service in production1" in text
+    assert "a&lt;b" in text
+    assert "verdict: DEPLOYED" in text
+
+
+def test_a_page_that_cannot_be_written(states: States, page: Path) -> None:
+    shown = {"outcome": "HISTORY", **SERVICE, "shown": {"executions": []}}
+    states.described = [{"status": "SUCCEEDED", "output": json.dumps(shown)}]
+    result = run("history", *WHERE, "--html", str(page / "nowhere"))
+    assert (result.exit_code, "No such file" in result.stderr) == (ends.USAGE, True)
+
+
+def test_no_page_of_a_history_that_failed(states: States, page: Path) -> None:
+    states.described = [{"status": "FAILED", "error": "ServiceNotFound", "cause": '{"message": "no"}'}]
+    assert run("history", *WHERE, "--html", str(page)).exit_code == ends.FAILURE
+    assert not page.exists()

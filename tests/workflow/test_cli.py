@@ -197,7 +197,7 @@ def test_ctrl_c_rolls_back_on_a_terminal(cli: Cli, service: Service) -> None:
     assert service.images()[0] == good
 
 
-def test_what_runs_what_ran_and_what_would_run(cli: Cli, service: Service) -> None:
+def test_what_runs_what_ran_and_what_would_run(cli: Cli, service: Service, tmp_path: Path) -> None:
     image = service.push("shown")
     tried = cli.run(*where(service), "-i", image, "--dry-run")
     assert tried.returncode == 0, tried.stdout
@@ -206,9 +206,11 @@ def test_what_runs_what_ran_and_what_would_run(cli: Cli, service: Service) -> No
     assert cli.run(*where(service), "-i", image).returncode == 0
     status = cli.run("status", *where(service)).stdout
     assert f"web: {image}  sha256:" in status
-    history = cli.run("history", *where(service)).stdout.splitlines()
+    page = tmp_path / "page.html"
+    history = cli.run("history", *where(service), "--html", str(page)).stdout.splitlines()
     newest = next(line for line in history if line.startswith("  20"))
     assert f"DEPLOYED    {image.rpartition('/')[2]}" in newest
+    assert f"rollout: {service.name}:" in page.read_text()
 
 
 def test_one_execution_without_waiting(cli: Cli, cloud: Cloud, service: Service) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from cli.report import render
 from local import report
 from tests.workflow.conftest import eventually
 from tests.workflow.deployer import Deployer, request_for, throttled
 
 if TYPE_CHECKING:
+    from cli.timeline import Story
     from local.cloud import Cloud
-    from local.timeline import Story
     from tests.workflow.conftest import Service
 
 
@@ -46,7 +47,7 @@ def test_a_broken_push(cloud: Cloud, service: Service) -> None:
     for row in story.rows:
         for bar in row.bars:
             assert 0 <= bar.start <= bar.end <= story.seconds
-    page = report.render([story], datetime.now(UTC))
+    page = render([story], "on the emulator", datetime.now(UTC))
     assert f"{service.name} in {service.cluster}" in page
     assert story.name in page
 

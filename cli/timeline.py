@@ -1,4 +1,4 @@
-"""What happened in an execution, when, and in what order: read from its history and from the tasks of its service.
+"""What happened in an execution, when, and in what order: read from its history, and from tasks where they are known.
 
 Nothing here calls AWS; all times are seconds after the push, or after the start where nothing was pushed.
 """

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from local.timeline import Story, story
+from cli.timeline import Story, story
 
 START = datetime(2026, 11, 26, 12, 0, 0, tzinfo=UTC)
 REVISION = "arn:aws:ecs:us-east-1:123456789012:task-definition/door:{}"
