@@ -131,15 +131,18 @@ def _with_parts(bars: Iterable[Bar], times: dict[str, float] | None) -> Iterator
     found = list(bars)
     last = max((number for number, bar in enumerate(found) if bar.kind == "rollout"), default=-1)
     for number, bar in enumerate(found):
-        if number != last or not times:
-            yield bar
-            continue
-        start = bar.start
-        for name, text in PARTS.items():
-            end = min(start + times[name], bar.end)
-            if end > start:
-                yield Bar(name, start, end, f"{bar.text} {text}, {times[name]:.1f} s")
-            start = end
+        parts = [*_parts_of(bar, times)] if number == last and times else []
+        # One that was over as soon as it was looked at has no parts.
+        yield from parts or [bar]
+
+
+def _parts_of(bar: Bar, times: dict[str, float]) -> Iterator[Bar]:
+    start = bar.start
+    for name, text in PARTS.items():
+        end = min(start + times[name], bar.end)
+        if end > start:
+            yield Bar(name, start, end, f"{bar.text} {text}, {times[name]:.1f} s")
+        start = end
 
 
 def _steps(history: Sequence[dict[str, Any]], zero: datetime, length: float) -> Iterator[Bar]:

@@ -99,6 +99,18 @@ def test_the_parts_of_a_rollout_are_drawn_where_the_outcome_has_them() -> None:
     ]
 
 
+def test_a_rollout_that_was_over_at_once_is_drawn_whole() -> None:
+    first, times = rollout("DEPLOYING", 3), dict.fromkeys(("pull", "start", "health", "shift", "drain"), 0.0)
+    history = visits(
+        ("Task", "UpdateService", first, {"next": "wait_for_rollout", "wait": 5, **first}),
+        ("Task", "WaitForRollout", first, first),
+        ("Task", "PollStability", first, {"next": "succeed", "outcome": {}}),
+    )
+    outcome = {"outcome": "DEPLOYED", "image": "door:3", "revision": PLAN["revision"], "replaced": PLAN["replaced"]}
+    shown = shown_as(history, status="SUCCEEDED", output=json.dumps({**outcome, "times": times}))
+    assert [bar for bar in bars(shown) if bar[0] == "rollout"] == [("rollout", "door:3", 1, 3)]
+
+
 def test_times_count_from_the_push() -> None:
     push = {"id": "event", "time": (START - timedelta(seconds=2)).isoformat()}
     outcome = {"outcome": "UNCHANGED", "image": "door:2", "revision": None, "replaced": None}
