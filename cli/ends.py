@@ -17,6 +17,7 @@ _AFTER = {
     "SUPERSEDED": "Nothing was undone. Follow the newer one, or request it again by hand.",
     "UNCHANGED": "Nothing was done.",
     "REHEARSED": "Nothing was done.",
+    "APPROVED": "Follow it with: ecs-deploy follow.",
     "HELD": "Pushes wait. Let them go on with: ecs-deploy release.",
 }
 _INSTEAD = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
@@ -102,6 +103,8 @@ def _refused(option: script.Option) -> Callable[[click.Context, click.Parameter,
 @click.option("--no-rollback", is_flag=True, help="Do not return to what was stable, whatever happens.")
 @click.option("--require-rollback", is_flag=True, help="Refuse what could not be returned from.")
 @click.option("--no-pin", is_flag=True, help="Let the revision name the tag, not the digest.")
+@click.option("--approval", type=int, metavar="SECONDS", help="Wait for somebody to approve it, for so long.")
+@click.option("--before", metavar="COMMAND", help="Run a task of the new revision first, which has to end with 0.")
 @click.option("--dry-run", is_flag=True, help="Check, show what would be deployed, and write nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Print each state as a line, on a terminal too.")
 @_shown
@@ -123,6 +126,8 @@ def deploy(*, no_wait: bool, as_json: bool, verbose: bool, **given: Any) -> None
         "requireRollback": given["require_rollback"] or None,
         "pin": False if given["no_pin"] else None,
         "dryRun": given["dry_run"] or None,
+        "approval": given["approval"],
+        "before": _task(given["before"]),
         "tag": _tag(image or "", given["tag_env_var"]) if given["tag_env_var"] else None,
     }
     request |= {key: value for key, value in said.items() if value is not None}
@@ -166,6 +171,35 @@ def hold(
 def release(cluster: str | None, service: str | None, *, no_wait: bool, as_json: bool, **where: Any) -> None:
     """Let pushes go on; the newest that was held starts."""
     _execute(_named(cluster, service) | {"release": True}, where, no_wait=no_wait, as_json=as_json)
+
+
+@main.command()
+@click.argument("execution")
+@_service
+@_shown
+@_where
+def approve(
+    execution: str, cluster: str | None, service: str | None, *, no_wait: bool, as_json: bool, **where: Any
+) -> None:  # fmt: skip
+    """Let an execution go on that waits for approval, or at a hook of ECS."""
+    _execute(_named(cluster, service) | {"approve": execution}, where, no_wait=no_wait, as_json=as_json)
+
+
+main.add_command(approve, "continue")
+
+
+@main.command()
+@click.argument("execution")
+@click.argument("why")
+@_service
+@_shown
+@_where
+def reject(
+    execution: str, why: str, cluster: str | None, service: str | None, *, no_wait: bool, as_json: bool, **where: Any
+) -> None:  # fmt: skip
+    """End an execution that waits for approval, for a reason; at a hook of ECS, roll back."""
+    request = _named(cluster, service) | {"reject": execution, "why": why}
+    _execute(request, where, no_wait=no_wait, as_json=as_json)
 
 
 @main.command()
@@ -232,6 +266,14 @@ def _named(cluster: str | None, service: str | None) -> dict[str, Any]:
     return {"cluster": cluster, "service": service}
 
 
+def _task(command: str | None) -> dict[str, Any] | None:
+    """A task of a request: the words of its command, as a shell would take them apart."""
+    try:
+        return None if command is None else {"command": shlex.split(command)}
+    except ValueError as error:
+        raise _usage(f"The command {command} cannot be read: {error}.") from error
+
+
 def _tag(image: str, variable: str) -> str | None:
     value = os.environ.get(variable, "")
     if not value:
@@ -293,7 +335,8 @@ def _follow(
 
 def _interrupted(machine: Machine, execution: str, request: Mapping[str, Any] | None) -> str:
     """What to do at Ctrl-C: the execution to follow from now on. Ends the command unless there is one."""
-    can_return = request is not None and not {"hold", "release", "status", "history", "dryRun"} & request.keys()
+    keeps = {"hold", "release", "status", "history", "approve", "reject", "dryRun"}
+    can_return = request is not None and not keeps & request.keys()
     if sys.stdin.isatty() and sys.stdout.isatty():
         choices = "[w]atch on, [l]eave it running" + (", [r]oll back" if can_return else "")
         answer = click.prompt(f"\n{choices}", default="l", show_default=False).strip().lower()[:1]

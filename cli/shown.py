@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def _status(shown: Mapping[str, Any]) -> Iterator[Line]:
         yield Line(f"newest of {name}: {what}, by {each['by']} at {each['requestedAt']}{failed}")
     if shown["owner"]:
         yield Line(f"deploys now: {shown['owner']}", "yellow")
+    for each in shown.get("waiting", []):
+        yield Line(f"waits for {each['for']} since {each['since']}: {each['execution']}", "yellow")
     for why in shown["held"]:
         yield Line(f"pushes are held: {why}", "yellow")
 
@@ -63,6 +66,8 @@ def _history(shown: Mapping[str, Any]) -> Iterator[Line]:
 def _rehearsed(shown: Mapping[str, Any]) -> Iterator[Line]:
     made = shown["revision"] or "a new revision"
     yield Line(f"{made}, from {shown['base']}, in {', '.join(shown['containers'])}")
+    for name, value in shown.get("gates", {}).items():
+        yield Line(f"{name}: {json.dumps(value)}")
     for each in shown["differences"]:
         if "before" not in each:
             yield Line(f"~ {each['member']} (not shown: it may hold a secret)", "yellow")

@@ -69,15 +69,16 @@ def acknowledge(
         f"arn:<AWS::Partition>:ecr:{ours}:{ANY_REPOSITORY}",
         "A target without a repository is deployed by hand, and its image may come from any. Only read.",
     )
-    _wildcard(
-        poll,
-        "arn:<AWS::Partition>:logs:*:<AWS::AccountId>:log-group:*:log-stream:*",
-        "The last lines of a container that died: its task definition names the log group. Only read.",
-    )
+    for made in (register, poll):
+        _wildcard(
+            made,
+            "arn:<AWS::Partition>:logs:*:<AWS::AccountId>:log-group:*:log-stream:*",
+            "The last lines of a container that died: its task definition names the log group. Only read.",
+        )
     for cluster in {target.cluster for target in sources.targets} | ({"*"} if sources.discovery else set()):
-        for name in (DEPLOYMENTS, REVISIONS):
+        for made, name in ((register, DEPLOYMENTS), (poll, DEPLOYMENTS), (poll, REVISIONS)):
             reason = "Each deployment makes an id of its own. The service, which is named, has to be allowed too."
-            _wildcard(poll, f"{ecs}:{name.format(cluster)}", reason)
+            _wildcard(made, f"{ecs}:{name.format(cluster)}", reason)
     if sources.discovery:
         _acknowledge_discovery((*steps.values(), dispatch.dispatcher), workflow, sources.discovery)
     named = Stack.of(workflow).resolve(workflow.machine.state_machine_name)["Fn::GetAtt"][0]

@@ -26,7 +26,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from infra import queues
-from infra.workflow import OUTCOME, PAUSED, SOURCE
+from infra.workflow import APPROVAL, OUTCOME, PAUSED, SOURCE
 
 if TYPE_CHECKING:
     from aws_cdk import aws_stepfunctions as sfn
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from infra.context import Notify
 
 OUTCOME_PATHS = {"title": "$.detail.title", "message": "$.detail.message", "execution": "$.detail.execution"}
+APPROVAL_PATHS = {
+    **OUTCOME_PATHS,
+    "cluster": "$.detail.cluster",
+    "service": "$.detail.service",
+    "name": "$.detail.approve.approve",
+}
 SILENT_PATHS = {"status": "$.detail.status", "execution": "$.detail.executionArn"}
 SILENT_TITLE = "<status>: an execution that sent no event of its own"
 SILENT_MESSAGE = (
@@ -82,6 +88,12 @@ class Notifications(Construct):
                 },
                 OUTCOME_PATHS,
             ),
+            self._rule(
+                "Approval",
+                "what waits for approval",
+                {**outcome_pattern(arn), "detail-type": [APPROVAL]},
+                APPROVAL_PATHS,
+            ),
             self._rule("Silent", "an execution ended without an event of its own", silent_pattern(arn), SILENT_PATHS),
         ]
         queues.accept(self.dead_letters, "events", [rule.attr_arn for rule in rules])
@@ -100,7 +112,10 @@ class Notifications(Construct):
 
     def _rule(self, name: str, what: str, pattern: dict[str, Any], paths: dict[str, str]) -> events.CfnRule:
         text = ("<title>", "<message>") if "title" in paths else (SILENT_TITLE, SILENT_MESSAGE)
-        templates = [(self.topic, plain_text(*text))] + ([(self.chat, chat_message(*text))] if self.chat else [])
+        # What a custom action of the chat takes from a notification, to answer it with a button.
+        context: dict[str, str] = {key: f"<{key}>" for key in ("cluster", "service", "name") if key in paths}
+        chat = [(self.chat, chat_message(*text, context))] if self.chat else []
+        templates = [(self.topic, plain_text(*text)), *chat]
         return events.CfnRule(
             self,
             name,
@@ -145,10 +160,14 @@ def plain_text(title: str, message: str) -> str:
     return "\n".join(json.dumps(line) for line in (title, message, "Execution: <execution>"))
 
 
-def chat_message(title: str, message: str) -> str:
-    """A notification for a chat, as an EventBridge input template."""
+def chat_message(title: str, message: str, context: dict[str, str]) -> str:
+    """A notification for a chat, as an EventBridge input template, with a `context` for custom actions.
+
+    https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-actions.html
+    """
     content = {"textType": "client-markdown", "title": title, "description": f"{message}\n<execution>"}
-    return json.dumps({"version": "1.0", "source": "custom", "content": content})
+    metadata = {"metadata": {"additionalContext": context}} if context else {}
+    return json.dumps({"version": "1.0", "source": "custom", "content": content, **metadata})
 
 
 def _for_publishers(actions: list[str], resource: str) -> list[iam.PolicyStatement]:

@@ -41,7 +41,7 @@ ANY_REVISION = "task-definition/*"
 DEPLOYMENTS, REVISIONS = "service-deployment/{}/*", "service-revision/{}/*"
 # These need the service, too: "Permissions required for viewing service deployments" in the reference.
 _OF_DEPLOYMENTS, _OF_REVISIONS = "ecs:DescribeServiceDeployments", "ecs:DescribeServiceRevisions"
-_STOP = "ecs:StopServiceDeployment"
+_STOP, _CONTINUE = "ecs:StopServiceDeployment", "ecs:ContinueServiceDeployment"
 GREATEST_NUMBER_OF_DOCUMENTS = 11
 _DOCUMENT = 5_800
 _PASS_ROLE = ("iam:PassRole",)
@@ -87,6 +87,13 @@ class Grant:
         return f"arn:{Aws.PARTITION}:{service}:{'' if service == 'iam' else Aws.REGION}:{Aws.ACCOUNT_ID}:"
 
 
+# The log groups of tasks are named in their task definitions.
+_LOGS = PolicyStatement(
+    actions=["logs:GetLogEvents"],
+    resources=[f"arn:{Aws.PARTITION}:logs:*:{Aws.ACCOUNT_ID}:log-group:*:log-stream:*"],
+)
+
+
 def of_step(step: Step, targets: Sequence[Target], discovery: Discovery | None, table: str) -> Documents:
     """The documents of a step, which uses the table with the ARN `table`."""
     return {REGISTER: _of_register, UPDATE: _of_update, POLL: _of_poll}[step](targets, discovery, table)
@@ -95,15 +102,20 @@ def of_step(step: Step, targets: Sequence[Target], discovery: Discovery | None, 
 def _of_register(targets: Sequence[Target], discovery: Discovery | None, table: str) -> Documents:
     # Registering lists `task-definition*` in the reference, but its errors name `*`, which is right under both.
     tag = Grant(("ecs:TagResource",), ())
+    clusters = (*_clusters(targets), *(["*"] if discovery else []))
+    # An answer goes to the deployment that waits at a hook of ECS.
+    actions = ("ecs:DescribeServices", "ecs:ListServiceDeployments", _OF_DEPLOYMENTS, _CONTINUE)
     return _documents(
         [
             _of_any("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition"),
+            _of_any("ecs:DeregisterTaskDefinition"),
             _of_any("ecr:DescribePullThroughCacheRules"),
             PolicyStatement(
                 actions=list(tag.actions),
                 resources=[tag.arn_prefix + ANY_REVISION],
                 conditions={"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}},
             ),
+            _LOGS,
             *_of_table(table, "GetItem", "PutItem", "Query"),
             *_of_alarms(targets, discovery),
         ],
@@ -111,9 +123,12 @@ def _of_register(targets: Sequence[Target], discovery: Discovery | None, table: 
             Grant(_PASS_ROLE, _roles(targets, discovery), passed_to=_TO_TASKS),
             Grant(("ecr:BatchGetImage", "ecr:DescribeImages", "ecr:GetLifecyclePolicy"), _images(targets, discovery)),
             Grant(("ecr:PutImage",), _repositories(each for each in targets if each.retain)),
-            _of_tasks(targets, discovery),
-            Grant(("ecs:DescribeServices",), _services(targets)),
-            *_of_tagged(discovery, "ecs:DescribeServices"),
+            _of_tasks(targets, discovery, "ecs:RunTask", "ecs:StopTask"),
+            Grant((_OF_DEPLOYMENTS, _CONTINUE), tuple(map(DEPLOYMENTS.format, clusters))),
+            Grant(actions, _services(targets)),
+            *_of_tagged(discovery, "ecs:DescribeServices", "ecs:ListServiceDeployments", _CONTINUE),
+            # As where it is polled.
+            Grant((_OF_DEPLOYMENTS,), (ANY_SERVICE,) if discovery else ()),
             _of_windows(targets, discovery),
         ],
     )
@@ -138,10 +153,7 @@ def _of_poll(targets: Sequence[Target], discovery: Discovery | None, table: str)
     return _documents(
         [
             _of_any("ecs:DescribeTaskDefinition", "ecs:DeregisterTaskDefinition"),
-            PolicyStatement(
-                actions=["logs:GetLogEvents"],
-                resources=[f"arn:{Aws.PARTITION}:logs:*:{Aws.ACCOUNT_ID}:log-group:*:log-stream:*"],
-            ),
+            _LOGS,
             *_of_table(table, "GetItem", "PutItem"),
         ],
         [
@@ -215,10 +227,10 @@ def _of_tagged(discovery: Discovery | None, *actions: str) -> list[Grant]:
     return [Grant(actions, (ANY_SERVICE,), tagged=True)] if discovery else []
 
 
-def _of_tasks(targets: Sequence[Target], discovery: Discovery | None) -> Grant:
+def _of_tasks(targets: Sequence[Target], discovery: Discovery | None, *more: str) -> Grant:
     clusters = tuple(f"cluster/{each}" for each in _clusters(targets))
     any_cluster = (ANY_CLUSTER,) if discovery else ()
-    return Grant(("ecs:ListTasks", "ecs:DescribeTasks"), (*clusters, *any_cluster), by_cluster=True)
+    return Grant(("ecs:ListTasks", "ecs:DescribeTasks", *more), (*clusters, *any_cluster), by_cluster=True)
 
 
 def _of_windows(targets: Sequence[Target], discovery: Discovery | None) -> Grant:

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING
 
 from semantic_version import NpmSpec
 
+from infra import gates
 from infra.context import InvalidContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 EVERY_TAG = ("*",)
 DEFAULT_TIMEOUT = 600
@@ -69,7 +70,8 @@ class Target:
     the name of the one in Systems Manager to which the image is written that the service runs.
 
     Pushes wait until their image is `minAge` seconds old, while the change calendar `window` is closed, while the
-    `alarm` is not OK, and, with `stickyRevert`, after a revert by hand.
+    `alarm` is not OK, and, with `stickyRevert`, after a revert by hand. They have to pass an `approval`, within so many
+    seconds, and the task `before`.
     """
 
     cluster: str
@@ -90,6 +92,13 @@ class Target:
     alarm: str | None = None
     stickyRevert: bool = False  # noqa: N815
     registry: str | None = None
+    approval: int | None = None
+    before: Mapping[str, object] | None = None
+
+    @property
+    def gates(self) -> dict[str, object]:
+        """What a push has to pass, by the keys of a request."""
+        return {key: value for key in gates.KEYS if (value := getattr(self, key)) is not None}
 
     @property
     def registry_place(self) -> tuple[str, str]:
@@ -140,6 +149,7 @@ def as_json(targets: Sequence[Target]) -> str:
     return json.dumps(
         [
             {key: getattr(each, name) for key, name in (dict(zip(keys, keys, strict=True)) | renamed).items()}
+            | {"gates": each.gates}
             for each in targets
         ]
     )
@@ -279,7 +289,10 @@ def _alarm(value: object) -> str | None:
 
 
 # Without a repository they have no meaning.
-_OF_PUSHES = ("tags", "pin", "requireRollback", "retain", "minAge", "window", "alarm", "stickyRevert")
+_OF_PUSHES = (
+    *("tags", "pin", "requireRollback", "retain", "minAge", "window", "alarm", "stickyRevert"),
+    *gates.KEYS,
+)
 _RULES: dict[str, Callable[[object], str | None]] = {
     "repository": _repository,
     "tags": _tags,
@@ -298,4 +311,5 @@ _RULES: dict[str, Callable[[object], str | None]] = {
     "window": _window,
     "alarm": _alarm,
     "stickyRevert": _flag,
+    **gates.RULES,
 }

@@ -75,12 +75,13 @@ PATTERN: dict[str, Any] = {
     "account": [Aws.ACCOUNT_ID],
     "region": [Aws.REGION],
     "detail": {
-        "group": [{"exists": False}, {"prefix": "service:"}],
+        "group": [{"exists": False}, {"prefix": "service:"}, {"prefix": "ecs-deploy:"}],
         "lastStatus": [{"exists": False}, "STOPPED"],
         "stoppedReason": [{"exists": False}, {"anything-but": {"prefix": "Scaling activity initiated by"}}],
     },
 }
-"""Match what is told of deployments and hooks, and tasks of services that have stopped but for those scaled in.
+"""Match what is told of deployments and hooks, and tasks that have stopped: of gates, and of services but for those
+scaled in.
 
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
 """

@@ -11,7 +11,8 @@ https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#co
 The definition is data, so the picture and the lint are made from the same object that is deployed. Its
 `${placeholders}` are filled by CloudFormation (`DefinitionSubstitutions`).
 
-Before it ends, an execution sends an event that says how; before it touches a service, one that it starts to. The
+Before it ends, an execution sends an event that says how; before it touches a service, one that it starts to, and
+where somebody has to approve that, one that asks. The
 optimized integration adds the ARNs of the execution and of the state machine to an event, and fails with
 EventBridge.FailedEntry when EventBridge does not take it. Then the execution goes on as if it had, by way of a state of
 its own, which an alarm watches: https://docs.aws.amazon.com/step-functions/latest/dg/connect-eventbridge.html
@@ -67,6 +68,7 @@ The polls grow seldom in a pause, so that they fit into the 25,000 events of an 
 
 SOURCE = "ecs-deploy"
 STARTED, PAUSED, OUTCOME = "ECS Deploy Started", "ECS Deploy Paused", "ECS Deploy Outcome"
+APPROVAL = "ECS Deploy Approval"
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +118,7 @@ ROUTES: Mapping[str, str] = {
     "announce": "NotifyStart",
     "update": UPDATE.state,
     "register": REGISTER.state,
+    "notify_approval": "NotifyApproval",
     "wait_for_turn": "WaitForTurn",
     "wait_for_rollout": "WaitForRollout",
     "notify_pause": "NotifyPause",
@@ -124,7 +127,10 @@ ROUTES: Mapping[str, str] = {
 }
 """The state for each `next`; for any other it is the failure."""
 
-NOT_NOTIFIED = ("StartNotNotified", "PauseNotNotified", "SuccessNotNotified", "FailureNotNotified")
+NOT_NOTIFIED = (
+    *("ApprovalNotNotified", "StartNotNotified", "PauseNotNotified"),
+    *("SuccessNotNotified", "FailureNotNotified"),
+)
 """The states that an execution enters only where EventBridge did not take its event."""
 
 _INPUT = "{% $states.input %}"
@@ -139,7 +145,7 @@ _SIGNALLED = ("DynamoDb.ConditionalCheckFailedException", "DynamoDB.ConditionalC
 
 def definition() -> dict[str, Any]:
     """The state machine, Standard, in JSONata."""
-    start_not_sent, pause_not_sent, success_not_sent, failure_not_sent = NOT_NOTIFIED
+    approval_not_sent, start_not_sent, pause_not_sent, success_not_sent, failure_not_sent = NOT_NOTIFIED
     return {
         "Comment": "Deploys an image to an ECS service, and says why when it cannot.",
         "QueryLanguage": "JSONata",
@@ -158,6 +164,8 @@ def definition() -> dict[str, Any]:
                 ],
                 "Default": "NotifyFailure",
             },
+            "NotifyApproval": _notify(APPROVAL, "WaitForTurn", _INPUT, otherwise=approval_not_sent),
+            approval_not_sent: {"Type": "Pass", "Next": "WaitForTurn"},
             "WaitForTurn": _wait(_RESUME, otherwise="WaitForTurnByTime"),
             "WaitForTurnByTime": _wait_by_time(_RESUME),
             "NotifyStart": _notify(STARTED, UPDATE.state, _INPUT, otherwise=start_not_sent),

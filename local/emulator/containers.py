@@ -3,7 +3,7 @@
 The emulator's ECS has a complete scheduler, and reaches Docker through one client object and a dozen calls. This
 stand-in for that client brings the scheduler to life without Docker: images take time to be pulled, containers take
 time to start and run until they are stopped. Images of the emulator's own ECR registry must exist there, and how their
-containers behave is written in the manifest's annotation `local.behaviour`.
+containers behave is written in the manifest's annotation `local.behaviour`. The command `exit N` ends one with N.
 """
 
 from __future__ import annotations
@@ -68,19 +68,20 @@ def simulate(start_seconds: float, is_wanted: Callable[[str], bool]) -> None:
 class Container:
     """One simulated container."""
 
-    def __init__(self, address: str, exits_after: float | None) -> None:
+    def __init__(self, address: str, exits_after: float | None, code: int = 1) -> None:
         self.id = secrets.token_hex(32)
         self.attrs = {"NetworkSettings": {"Networks": {"bridge": {"IPAddress": address}}}}
         self._started = time.monotonic()
         self._exits_after = exits_after
+        self._code = code
         self._stopped = threading.Event()
 
     @property
     def status(self) -> str:
         """The word Docker has for it."""
-        return "exited" if self._stopped.is_set() or self._crashed() else "running"
+        return "exited" if self._stopped.is_set() or self._has_exited() else "running"
 
-    def _crashed(self) -> bool:
+    def _has_exited(self) -> bool:
         return self._exits_after is not None and time.monotonic() - self._started >= self._exits_after
 
     def reload(self) -> None:
@@ -88,11 +89,13 @@ class Container:
 
     def wait(self) -> dict[str, int]:
         """Give the exit code of a container that has ended."""
-        return {"StatusCode": 1 if self._crashed() else 0}
+        return {"StatusCode": self._code if self._has_exited() else 0}
 
     def logs(self, *, stream: bool = False, **_options: object) -> bytes | Iterator[bytes]:
         """Give what the container wrote."""
-        text = b"fatal: this image was pushed broken\n" if self._exits_after is not None else b"started\n"
+        text = b"started\n"
+        if self._exits_after is not None:
+            text = b"fatal: this image was pushed broken\n" if self._code else b"done\n"
         return iter([text]) if stream else text
 
     def stop(self, timeout: int = 0) -> None:  # noqa: ARG002 - the SDK's signature
@@ -160,7 +163,11 @@ class Containers:
             time.sleep(0.1)
         number = next(self._numbers)
         address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-        container = Container(address, CRASH_SECONDS if behaviour == CRASH else None)
+        match options.get("command"):
+            case ["exit", code]:
+                container = Container(address, CRASH_SECONDS, int(code))
+            case _:
+                container = Container(address, CRASH_SECONDS if behaviour == CRASH else None)
         self._containers[container.id] = container
         return container
 

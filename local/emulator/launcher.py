@@ -31,6 +31,7 @@ from local.emulator import (
     permissions,
     service_deployments,
     simulation,
+    single_tasks,
     stepfunctions,
     tags,
     task_definitions,
@@ -89,6 +90,7 @@ def declare(state: Path) -> Seams:
     # Before the one that runs all of the scheduler alone, and words why tasks stop.
     service_deployments.declare(seams)
     deployments.declare(seams)
+    single_tasks.declare(seams)
     ecs_events.declare(seams)
     eventbridge.declare(seams)
     stepfunctions.declare(seams)

@@ -124,7 +124,7 @@ def tags_of(arn: str) -> dict[str, str]:
 
 
 def implied(iam_action: str, request: dict[str, Any], place: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """Name what a registration and an update imply: each action with its resource and its condition keys.
+    """Name what a registration, an update and a task imply: each action with its resource and its condition keys.
 
     That an update to a revision with roles passes them is in no reference, only in what AWS answers:
     https://github.com/keidarcy/e1s/issues/429
@@ -132,7 +132,7 @@ def implied(iam_action: str, request: dict[str, Any], place: str) -> list[tuple[
     definition: dict[str, Any] = {}
     if iam_action == "ecs:RegisterTaskDefinition":
         definition = request
-    elif iam_action == "ecs:UpdateService" and "taskDefinition" in request:
+    elif iam_action in {"ecs:RunTask", "ecs:UpdateService"} and "taskDefinition" in request:
         ecs = importlib.import_module(ECS)
         definition = ecs._task_defs.get(ecs._resolve_td_key(request["taskDefinition"])) or {}
     roles = [definition[key] for key in ("taskRoleArn", "executionRoleArn") if definition.get(key)]
@@ -227,6 +227,9 @@ ECS_RESOURCES: dict[str, Callable[[dict[str, Any], str], list[str]]] = {
     "DescribeServices": lambda request, cluster: [f"service/{cluster}/{last(each)}" for each in request["services"]],
     "DescribeTasks": lambda request, cluster: [f"task/{cluster}/{last(each)}" for each in request["tasks"]],
     "ListServiceDeployments": lambda request, cluster: [f"service/{cluster}/{last(request['service'])}"],
+    "ContinueServiceDeployment": lambda request, _cluster: with_services([request["serviceDeploymentArn"]]),
+    "RunTask": lambda request, _cluster: [f"task-definition/{last(request['taskDefinition'])}"],
+    "StopTask": lambda request, cluster: [f"task/{cluster}/{last(request['task'])}"],
     "StopServiceDeployment": lambda request, _cluster: with_services([request["serviceDeploymentArn"]]),
     "TagResource": lambda request, _cluster: [str(request["resourceArn"]).split(":", 5)[5]],
     "UpdateService": lambda request, cluster: [f"service/{cluster}/{last(request['service'])}"],

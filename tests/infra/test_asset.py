@@ -101,7 +101,14 @@ def test_it_holds_our_package_and_no_tests_of_it(built: Path) -> None:
     assert ours == sorted(path.relative_to(asset.PACKAGE.parent) for path in asset.PACKAGE.rglob("*.py"))
 
 
-NO_WAITS = {"min_age": 0, "window": None, "alarm": None, "sticky_revert": False, "registry": None}
+NO_WAITS: dict[str, object] = {
+    "min_age": 0,
+    "window": None,
+    "alarm": None,
+    "sticky_revert": False,
+    "registry": None,
+    "gates": {},
+}
 
 
 def test_it_holds_what_the_dispatcher_reads(built: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from aws_cdk import App, assertions
 
 from ecs_deploy.core.decision import Outcome
-from ecs_deploy.core.discovery import _READERS, target_of
+from ecs_deploy.core.discovery import _GATES, _READERS, target_of
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import Error
 from ecs_deploy.core.request import _Reader, parse
@@ -230,7 +230,7 @@ def test_the_resources_and_the_outputs_that_are_named_are_those_of_the_stack() -
     assert len(named) > 10
     template = synthesize([{key: value for key, value in targets[0].items() if key != "parameter"}])
     kinds = ("Lambda::Function", "CloudWatch::Alarm", "IAM::Role", "Events::Rule")
-    assert [len(of_type(template, f"AWS::{kind}")) for kind in kinds] == [5, 17, 7, 5]
+    assert [len(of_type(template, f"AWS::{kind}")) for kind in kinds] == [5, 17, 7, 6]
     for said in ("five: three steps, the dispatcher and what ends waits", "seventeen and one", "| roles | seven |"):
         assert said in page("docs/deploying.md")
 
@@ -329,7 +329,7 @@ def test_the_guide_to_opting_in() -> None:
     (example,) = [json.loads(block) for block in blocks("json", guide)]
     assert discovery(example["discovery"])
     keys = {key for row in re.findall(r"^\|.*$", guide, re.MULTILINE) for key in re.findall(r"`ecs-deploy:(\w+)`", row)}
-    assert keys == set(_READERS)
+    assert keys == {*_READERS, *_GATES}
     words = set(re.findall(r"`@(\w+)`", guide[guide.index("| word |") :]))
     assert words == set(_WORDS)
     tags = dict(re.findall(r'"(ecs-deploy:\w+)" += "(.*)"', guide))

@@ -15,7 +15,7 @@ from infra.context import notify
 from infra.workflow import NOT_NOTIFIED, definition
 from tests.infra.eventbridge import matches, render
 from tests.infra.synthesis import CDK_JSON, ROOT, of_type, resolve, synthesize
-from tests.support.events import OUTCOME, STARTED, as_event
+from tests.support.events import APPROVAL, OUTCOME, STARTED, as_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,9 +97,8 @@ def test_what_is_not_delivered_is_kept(notified: dict[str, Any]) -> None:
     document = resolve(of_type(notified, "AWS::SQS::QueuePolicy")["NotificationsDeadLettersPolicy"])["PolicyDocument"]
     _, rules, topic = document["Statement"]
     assert rules["Principal"] == {"Service": "events.amazonaws.com"}
-    assert rules["Condition"] == {
-        "ArnEquals": {"aws:SourceArn": ["{NotificationsOutcome.Arn}", "{NotificationsSilent.Arn}"]}
-    }
+    arns = [f"{{Notifications{name}.Arn}}" for name in ("Outcome", "Approval", "Silent")]
+    assert rules["Condition"] == {"ArnEquals": {"aws:SourceArn": arns}}
     assert topic["Principal"] == {"Service": "sns.amazonaws.com"}
     assert topic["Condition"] == {"ArnEquals": {"aws:SourceArn": ["{NotificationsTopic}"]}}
     for rule in rules_of(notified):
@@ -149,6 +148,17 @@ def test_an_outcome_becomes_a_text_and_a_chat_message(notified: dict[str, Any]) 
             "title": "DEPLOYED: doorman in production1",
             "description": f"a 'quote', a / and a line\n{EXECUTION}",
         },
+    }
+
+
+def test_a_chat_gets_what_a_button_has_to_know(notified: dict[str, Any]) -> None:
+    approve = {"cluster": "production1", "service": "doorman", "approve": "push-1"}
+    about = {"cluster": "production1", "service": "doorman", "approve": approve}
+    event = as_event(APPROVAL, {"title": "APPROVAL", "message": "it waits", "execution": EXECUTION, **about})
+    got = published(notified, {**event, "resources": [EXECUTION, MACHINE]})
+    assert got["{NotificationsTopic}"].splitlines()[:2] == ['"APPROVAL"', '"it waits"']
+    assert json.loads(got["{NotificationsChat}"])["metadata"] == {
+        "additionalContext": {"cluster": "production1", "service": "doorman", "name": "push-1"}
     }
 
 

@@ -62,6 +62,11 @@ def table(*actions: str) -> Statement:
 
 
 ECR_READS = ("ecr:BatchGetImage", "ecr:DescribeImages", "ecr:GetLifecyclePolicy")
+ANSWER = (
+    *("ecs:DescribeServices", "ecs:ListServiceDeployments"),
+    *("ecs:DescribeServiceDeployments", "ecs:ContinueServiceDeployment"),
+)
+LOGS = (("logs:GetLogEvents",), ("arn:aws:logs:*:123456789012:log-group:*:log-stream:*",), None)
 TASKS = (
     ("ecs:ListTasks", "ecs:DescribeTasks"),
     ("*",),
@@ -93,18 +98,21 @@ def test_calendars_and_alarms_that_pushes_wait_for_may_be_read(name: str) -> Non
 def test_register(template: dict[str, Any]) -> None:
     assert role(template, "RegisterTaskDefinitionRole") == [
         (("ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:RegisterTaskDefinition"), ("*",), None),
+        (("ecs:DeregisterTaskDefinition",), ("*",), None),
         (("ecr:DescribePullThroughCacheRules",), ("*",), None),
         (
             ("ecs:TagResource",),
             (f"{ECS}:task-definition/*",),
             '{"StringEquals": {"ecs:CreateAction": "RegisterTaskDefinition"}}',
         ),
+        LOGS,
         table("GetItem", "PutItem", "Query", "UpdateItem"),
         END_WAITS,
         PASS_ANY,
         (ECR_READS, (f"{ECR}:repository/doorman",), None),
-        TASKS,
-        (("ecs:DescribeServices",), (DOORMAN,), None),
+        ((*TASKS[0], "ecs:RunTask", "ecs:StopTask"), *TASKS[1:]),
+        (ANSWER[2:], (f"{ECS}:service-deployment/production1/*",), None),
+        (ANSWER, (DOORMAN,), None),
         logs("RegisterTaskDefinition"),
         XRAY,
     ]
@@ -124,7 +132,7 @@ def test_update(template: dict[str, Any]) -> None:
 def test_poll(template: dict[str, Any]) -> None:
     assert role(template, "PollStabilityRole") == [
         (("ecs:DescribeTaskDefinition", "ecs:DeregisterTaskDefinition"), ("*",), None),
-        (("logs:GetLogEvents",), ("arn:aws:logs:*:123456789012:log-group:*:log-stream:*",), None),
+        LOGS,
         table("GetItem", "PutItem", "UpdateItem"),
         END_WAITS,
         TASKS,
@@ -234,11 +242,14 @@ WILDCARDS = {
     # By a condition on the cluster.
     "ecs:ListTasks": {"*"},
     "ecs:DescribeTasks": {"*"},
+    "ecs:RunTask": {"*"},
+    "ecs:StopTask": {"*"},
     # By a condition: only while it is registered.
     "ecs:TagResource": {f"{ECS}:task-definition/*"},
     "ecr:DescribePullThroughCacheRules": {"*"},
     # Each deployment and each execution makes a name of its own.
     "ecs:DescribeServiceDeployments": {f"{ECS}:service-deployment/production1/*"},
+    "ecs:ContinueServiceDeployment": {f"{ECS}:service-deployment/production1/*"},
     "ecs:StopServiceDeployment": {f"{ECS}:service-deployment/production1/*"},
     "ecs:DescribeServiceRevisions": {f"{ECS}:service-revision/production1/*"},
     "states:DescribeExecution": {"arn:aws:states:us-east-1:123456789012:execution:{WorkflowMachine.Name}:*"},
@@ -279,7 +290,7 @@ def test_each_name_is_listed_once() -> None:
         ]
     )
     register = {actions: resources for actions, resources, _ in role(made, "RegisterTaskDefinitionRole")}
-    assert register["ecs:DescribeServices",] == (DOORMAN, f"{ECS}:service/production1/gate")
+    assert register[ANSWER] == (DOORMAN, f"{ECS}:service/production1/gate")
     assert register[ECR_READS] == (f"{ECR}:repository/doorman", f"{ECR}:repository/gate")
 
 
@@ -318,7 +329,7 @@ def test_only_roles_that_targets_name_are_passed() -> None:
     assert passed([gate | {"roles": []}]) == []
 
 
-MANY = 240
+MANY = 200
 
 
 @pytest.fixture(scope="module")
@@ -378,7 +389,7 @@ def test_many_targets_stay_within_the_limits_of_aws(big: dict[str, Any]) -> None
         assert size(properties["PolicyDocument"]) <= 6_144
     for properties in of_type(big, "AWS::SQS::QueuePolicy").values():
         assert size(properties["PolicyDocument"]) <= 8_192
-    assert len(of_type(big, "AWS::Events::Rule")) == 5
+    assert len(of_type(big, "AWS::Events::Rule")) == 6
     assert len(big["Resources"]) <= 500
     assert len(json.dumps(big)) <= 1_000_000
 

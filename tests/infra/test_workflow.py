@@ -14,6 +14,7 @@ import pytest
 from ecs_deploy.aws.waits import PLACE
 from ecs_deploy.core.codec import encode
 from ecs_deploy.core.decision import (
+    Ask,
     Decision,
     Fail,
     Outcome,
@@ -46,7 +47,7 @@ from infra.workflow import (
     definition,
 )
 from tests.infra.jsonata import evaluate
-from tests.support.events import OUTCOME, PAUSED, STARTED, as_event, hold
+from tests.support.events import APPROVAL, OUTCOME, PAUSED, STARTED, as_event, hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,18 +166,20 @@ def test_an_end_waits_for_its_notification_but_not_long() -> None:
 
 
 ANSWERS: dict[str, dict[str, Any]] = {
+    "NotifyApproval": {"next": "notify_approval", "wait": 5, "turn": {}, "notification": {"expiresAt": "a"}},
     "NotifyStart": {"next": "announce", "plan": {}, "rollout": {}, "notification": {"title": "a", "image": None}},
     "NotifyPause": {"next": "notify_pause", "wait": 5, "plan": {}, "rollout": {}, "notification": {"hook": "a"}},
     "NotifySuccess": {"next": "succeed", "outcome": {"outcome": "DEPLOYED"}, "notification": {"leadTime": 1.5}},
     "NotifyFailure": {"next": "fail", "failure": {"error": "E", "cause": {}}, "notification": {"reasons": []}},
 }
 FOLLOWING = {
+    "NotifyApproval": "WaitForTurn",
     "NotifyStart": "UpdateService",
     "NotifyPause": "WaitForRollout",
     "NotifySuccess": "Succeeded",
     "NotifyFailure": "Failed",
 }
-DETAIL_TYPES = {"NotifyStart": STARTED, "NotifyPause": PAUSED}
+DETAIL_TYPES = {"NotifyApproval": APPROVAL, "NotifyStart": STARTED, "NotifyPause": PAUSED}
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -279,8 +282,10 @@ PLAN = Plan(
     rollback=True,
 )
 ROLLOUT = Rollout(Phase.DEPLOYING, MINE)
+WAIT_FOR_TURN = WaitForTurn(Turn(("web",), "sha256:1", NOON), 5, "production1/doorman-service", 3)
 DECISIONS: list[tuple[Decision, str]] = [
-    (WaitForTurn(Turn(("web",), "sha256:1", NOON), 5, "production1/doorman-service", 3), "WaitForTurn"),
+    (WAIT_FOR_TURN, "WaitForTurn"),
+    (Ask(WAIT_FOR_TURN, {}), "NotifyApproval"),
     (Register(PLAN, ROLLOUT), "RegisterTaskDefinition"),
     (Update(PLAN, ROLLOUT, announced=False), "NotifyStart"),
     (Update(PLAN, ROLLOUT), "UpdateService"),
@@ -328,7 +333,7 @@ def test_nothing_but_next_routes() -> None:
 
 def test_the_first_function_resumes_with_what_it_knows() -> None:
     payload, waited = STATES["RegisterTaskDefinition"]["Arguments"]["Payload"], STATES["WaitForTurn"]
-    waits, registers = as_answer(DECISIONS[0][0]), as_answer(DECISIONS[1][0])
+    waits, registers = as_answer(WAIT_FOR_TURN), as_answer(Register(PLAN, ROLLOUT))
     seconds, after_the_wait = evaluate(
         (waited["TimeoutSeconds"], {"input": waits}), (waited["Output"], {"input": waits})
     )

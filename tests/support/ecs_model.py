@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tests.support.aws_error import AwsError
 from tests.support.clock import Clock, RealClock
 from tests.support.dynamodb_model import ACTIONS, Table
+from tests.support.single_tasks import SingleTask, SingleTasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -206,6 +207,7 @@ class EcsModel:
         self.calendars: dict[str, str] = {}
         self.alarms: dict[str, str] = {}
         self.unindexed: set[str] = set()
+        self.single = SingleTasks(_ECS_ARN)
 
     def add_revision(self, document: Document, tags: Document | None = None) -> str:
         """Register what a person would have registered; answers the ARN."""
@@ -295,6 +297,9 @@ class EcsModel:
             "PutImage": self._put_image,
             "GetLifecyclePolicy": self._get_lifecycle_policy,
             "DescribePullThroughCacheRules": self._describe_pull_through_cache_rules,
+            "RunTask": lambda body: self.single.run(body, self.clock.now()),
+            "StopTask": self._stop_task,
+            "ContinueServiceDeployment": self._continue_service_deployment,
             "ListTasks": self._list_tasks,
             "DescribeTasks": self._describe_tasks,
             "DescribeServiceDeployments": self._describe_service_deployments,
@@ -575,9 +580,32 @@ class EcsModel:
         baked = self.clock.now() >= shift.completed + timedelta(minutes=service.bake_minutes)
         return ("SUCCESSFUL", "CLEAN_UP", "") if baked else ("IN_PROGRESS", "BAKE_TIME", "")
 
+    def _stop_task(self, body: Document) -> Document:
+        answer = self.single.stop(body, self.clock.now())
+        self._tell_of_single(next(each for each in self.single.all if each.arn == body["task"]))
+        return answer
+
+    def _continue_service_deployment(self, body: Document) -> Document:
+        """Let a paused deployment go on, or roll back.
+
+        https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContinueServiceDeployment.html
+        """
+        service, _ = self._find_shift(body["serviceDeploymentArn"])
+        hook = next((each for each in service.hooks if each["hookId"] == body["hookId"]), None)
+        if hook is None or hook["status"] != "AWAITING_ACTION":
+            raise AwsError("InvalidParameterException", "The lifecycle hook does not await an action.")
+        hook["status"] = "SUCCEEDED" if body["action"] == "CONTINUE" else "FAILED"
+        if body["action"] == "ROLLBACK":
+            self._stop_service_deployment(
+                {"serviceDeploymentArn": body["serviceDeploymentArn"], "stopType": "ROLLBACK"}
+            )
+        return {"serviceDeploymentArn": body["serviceDeploymentArn"]}
+
     def _list_tasks(self, body: Document) -> Document:
+        if "startedBy" in body:
+            assert "serviceName" not in body, "startedBy must be the only filter"
+            return {"taskArns": self.single.listed(body, self.clock.now())}
         service = self.services[body["cluster"], body["serviceName"]]
-        assert "startedBy" not in body, "startedBy must be the only filter"
         tasks = self._tasks(service, body.get("desiredStatus", "RUNNING"))
         start, end = (at := int(body.get("nextToken", 0))), at + PAGE_OF_TASKS
         more = {"nextToken": str(end)} if end < len(tasks) else {}
@@ -585,6 +613,9 @@ class EcsModel:
 
     def _describe_tasks(self, body: Document) -> Document:
         assert 0 < len(body["tasks"]) <= PAGE_OF_TASKS
+        single = [self.single.find(arn, self.clock.now()) for arn in body["tasks"]]
+        if any(each.arn in body["tasks"] for each in self.single.all):
+            return {"tasks": [each for each in single if each]}
         return {"tasks": [self._described_task(*self._find_task(arn)) for arn in body["tasks"]]}
 
     def _tasks(self, service: Service, status: str) -> list[Task]:
@@ -656,6 +687,8 @@ class EcsModel:
 
     def _get_log_events(self, body: Document) -> Document:
         task_id = body["logStreamName"].rpartition("/")[2]
+        if (written := self.single.log_of(task_id)) is not None:
+            return {"events": [{"timestamp": 0, "message": f"{line}\n"} for line in written[-body["limit"] :]]}
         for service in self.services.values():
             for task in service.stopped:
                 if task.id == task_id:
@@ -812,6 +845,8 @@ class EcsModel:
 
     def _simulate(self) -> None:
         now, step = self.clock.now(), timedelta(seconds=1)
+        for each in self.single.advance(now):
+            self._tell_of_single(each)
         moving = [each for each in self.services.values() if not self._is_settled(each)]
         while moving and self._simulated_until < now:
             self._simulated_until = min(self._simulated_until + step, now)
@@ -899,6 +934,16 @@ class EcsModel:
         }
         detail |= {"startedAt": _text(task.started)} if task.started else {}
         self.tell(_event("ECS Task State Change", now, self._task_arn(service, task), detail))
+
+    def _tell_of_single(self, task: SingleTask) -> None:
+        at = task.stopped or self.clock.now()
+        detail = {
+            **self.single.described(task, at),
+            "clusterArn": f"{_ECS_ARN}:cluster/{task.request['cluster']}",
+            "createdAt": _text(task.began),
+            "stoppedAt": _text(at),
+        }
+        self.tell(_event("ECS Task State Change", at, task.arn, detail))
 
     def _break(self, service: Service, now: datetime) -> None:
         failed = service.primary

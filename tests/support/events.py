@@ -11,9 +11,11 @@ from tests.support.ecs_model import ACCOUNT, REGION
 
 DOCS = Path(__file__).parents[2] / "docs"
 OUTCOME, STARTED, PAUSED = "ECS Deploy Outcome", "ECS Deploy Started", "ECS Deploy Paused"
+APPROVAL = "ECS Deploy Approval"
 SCHEMAS = {
     OUTCOME: "outcome-event.schema.json",
     STARTED: "started-event.schema.json",
+    APPROVAL: "approval-event.schema.json",
     PAUSED: "paused-event.schema.json",
 }
 
@@ -53,18 +55,21 @@ def as_event(detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:
 
 
 def hold_notifications(answers: list[dict[str, Any]]) -> None:
-    """Hold the notifications of an execution's answers: when it starts to deploy, is paused, and ends; no other.
+    """Hold the notifications of an execution's answers: when it asks, starts to deploy, is paused, and ends; no other.
 
     An execution may wait for its turn before it starts.
     """
     *before, end = answers
     hold(as_event(OUTCOME, end["notification"]))
-    begun = [answer for answer in before if answer["next"] != "wait_for_turn"]
+    asked = [answer for answer in before if answer["next"] == "notify_approval"]
+    begun = [answer for answer in before if answer["next"] not in {"wait_for_turn", "notify_approval"}]
     paused = [answer for answer in before if answer["next"] == "notify_pause"]
-    notified = [answer for answer in before if "notification" in answer and answer not in paused]
+    notified = [answer for answer in before if "notification" in answer and answer not in [*asked, *paused]]
     assert notified == begun[:1]
     assert [answer for answer in before if answer["next"] == "announce"] == notified
     for start in notified:
         hold(as_event(STARTED, start["notification"]))
+    for each in asked:
+        hold(as_event(APPROVAL, each["notification"]))
     for pause in paused:
         hold(as_event(PAUSED, pause["notification"]))

@@ -98,7 +98,7 @@ class Execution:
         fates = [Fate.ANSWERED]
         # A crash after a read is one after the write before it, or after the first call of the step: nothing but time
         # has passed, and that passes with the moves of the others.
-        if self.budget.crashes and (self.wants == "" or self.wants in {*WRITES, "TransactWriteItems"}):
+        if self.budget.crashes and (self.wants == "" or self.wants in {*WRITES, "RunTask", "TransactWriteItems"}):
             fates += [Fate.CRASH, Fate.CRASH_LATER]
         if self.budget.stale_reads and self.wants == "DescribeServices" and model.stale_view():
             fates.append(Fate.STALE)
@@ -303,7 +303,17 @@ class World:
             for family in model.families.values()
             for each in family
         ]
-        return repr((self.clock.time, revisions, model.services, model.table.items, model.executions, self.actors))
+        return repr(
+            (
+                self.clock.time,
+                revisions,
+                model.services,
+                model.table.items,
+                model.single.all,
+                model.executions,
+                self.actors,
+            )
+        )
 
 
 def _wakes_at(actor: Actor) -> datetime:

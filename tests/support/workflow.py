@@ -97,7 +97,7 @@ def following(first: Task, answer: Document) -> Task | End:
             return Task("update_service", deployment)
         case "register":
             return Task("register_task_definition", {**first.event, "resumed": deployment})
-        case "wait_for_turn":
+        case "wait_for_turn" | "notify_approval":
             resumed = {"turn": answer["turn"]}
             return Task("register_task_definition", {**first.event, "resumed": resumed}, *_wait(answer))
         case "wait_for_rollout" | "notify_pause":

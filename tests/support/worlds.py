@@ -5,7 +5,7 @@ What moves first is for the test to say: `until` lets one actor go on alone, `fi
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Self
 
@@ -33,7 +33,7 @@ _MOST_MOVES = 1_000
 class Push:
     """A push of an image, the later the higher its number, and what may go wrong for its execution.
 
-    With a `policy`, pushes go by the versions in their tags.
+    With a `policy`, pushes go by the versions in their tags. `gates` are the keys of its request that it has to pass.
     """
 
     number: int
@@ -45,6 +45,7 @@ class Push:
     late_calls: int = 0
     deaths: int = 0
     policy: str = ""
+    gates: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def image(self) -> str:
@@ -128,7 +129,8 @@ def _execution(push: Push, service: str, clock: Clock) -> Execution:
     identity = {"id": f"push-{push.number}-{push.container}", "time": time.isoformat(), "digest": digest}
     identity |= {"policy": push.policy} if push.policy else {}
     name = f"e{push.number}-{push.container}{'' if service == SERVICE else f'-{service}'}"
-    return Execution(name, {**REQUEST, "service": service, "image": push.image, "push": identity}, push.budget)
+    request = {**REQUEST, "service": service, "image": push.image, "push": identity, **push.gates}
+    return Execution(name, request, push.budget)
 
 
 def by_hand(world: World, name: str, **wanted: Any) -> Execution:

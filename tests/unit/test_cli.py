@@ -104,6 +104,10 @@ def run(*arguments: str, **variables: str) -> Result:
             ("-i", "doorman", "--no-rollback", "--require-rollback", "--no-pin", "--dry-run"),
             {"image": "doorman", "rollback": False, "requireRollback": True, "pin": False, "dryRun": True},
         ),
+        "gates": (
+            ("-i", "doorman", "--approval", "3600", "--before", "bin/migrate 'all of it'"),
+            {"image": "doorman", "approval": 3600, "before": {"command": ["bin/migrate", "all of it"]}},
+        ),
         "what changes nothing": (
             ("-i", "doorman", "--enable-rollback", "--copy-task-definition-tags", "--aws-instance-profile"),
             {"image": "doorman"},
@@ -125,6 +129,9 @@ def test_what_is_asked_for(states: States, arguments: tuple[str, ...], wanted: d
         "a revert": (("revert",), {"revert": True}),
         "to a revision": (("revert", "--to", "doorman:7", "-t", "60"), {"revision": "doorman:7", "timeout": 60}),
         "a hold": (("hold", "wet paint"), {"hold": "wet paint"}),
+        "a yes": (("approve", "push-1"), {"approve": "push-1"}),
+        "a yes to a hook": (("continue", "push-1"), {"approve": "push-1"}),
+        "a no": (("reject", "push-1", "not on a Friday"), {"reject": "push-1", "why": "not on a Friday"}),
         "a release": (("release",), {"release": True}),
         "a status": (("status",), {"status": True}),
         "a history": (("history",), {"history": True}),
@@ -143,6 +150,7 @@ def test_the_other_verbs(states: States, arguments: tuple[str, ...], wanted: dic
         "no cluster": (("-n", "doorman-service", "-i", "doorman"), 7),
         "no image": (WHERE, 8),
         "a timeout that is no number": ((*WHERE, "-i", "doorman", "-t", "soon"), 3),
+        "a command that cannot be taken apart": ((*WHERE, "-i", "doorman", "--before", "a 'b"), 3),
         "an option that nobody has": ((*WHERE, "-i", "doorman", "--fast"), 3),
         "a command that nobody has": (("deplyo",), 3),
         "a variable that is not set": ((*WHERE, "-i", "doorman", "-e", "NOT_SET"), 3),
@@ -383,9 +391,10 @@ def test_help_and_mistakes_load_no_sdk(arguments: tuple[str, ...]) -> None:
     assert "boto" not in loaded(*arguments)
 
 
-@pytest.mark.parametrize(
-    "command", [(), *((each,) for each in ("deploy", "follow", "history", "hold", "release", "revert", "status"))]
-)
+COMMANDS = ["approve", "continue", "deploy", "follow", "history", "hold", "reject", "release", "revert", "status"]
+
+
+@pytest.mark.parametrize("command", [(), *((each,) for each in COMMANDS)])
 def test_help_teaches(command: tuple[str, ...]) -> None:
     ran = run(*command, "--help")
     assert ran.exit_code == 0
@@ -398,6 +407,7 @@ STATUS = {
     "deployments": [{"status": "PRIMARY", "revision": "d:2", "rolloutState": None, **COUNTS}],
     "newest": {"app": {"tag": "v2", "digest": "x", "by": "push", "requestedAt": "now", "failed": True}},
     "owner": "arn:x",
+    "waiting": [{"execution": "push-2", "for": "approval", "since": "now"}],
     "held": ["wet paint"],
 }
 DONE = {
@@ -415,6 +425,7 @@ REHEARSED = {
     "containers": ["app"],
     "differences": [{"member": "app.image", "before": None, "after": "new"}, {"member": "app.command"}],
     "warnings": ["it may be gone"],
+    "gates": {"approval": 60},
 }
 
 
@@ -429,6 +440,7 @@ REHEARSED = {
                 "PRIMARY d:2 : 1 of 3 running, 2 pending, 0 failed",
                 "newest of app: v2, by push at now, which failed",
                 "deploys now: arn:x",
+                "waits for approval since now: push-2",
                 "pushes are held: wet paint",
             ],
         ),
@@ -445,6 +457,7 @@ REHEARSED = {
             REHEARSED,
             [
                 "a new revision, from d:1, in app",
+                "approval: 60",
                 "+ app.image: new",
                 "~ app.command (not shown: it may hold a secret)",
                 "! it may be gone",

@@ -44,6 +44,10 @@ TARGET = Target("production1", "doorman-service", "doorman", reconcile_minutes=6
                 min_age=7200, window="office", alarm="errors", sticky_revert=True,
             ),
         ),
+        "what pushes have to pass": (
+            {"ecs-deploy:approval": "3600", "ecs-deploy:before": "bin/migrate  --all"},
+            TARGET._replace(gates={"approval": 3600, "before": {"command": ["bin/migrate", "--all"]}}),
+        ),
         "a repository elsewhere": (
             {"ecs-deploy:repository": "999999999999.dkr.ecr.eu-west-1.amazonaws.com/team/doorman"},
             TARGET._replace(repository="team/doorman", registry="999999999999.dkr.ecr.eu-west-1.amazonaws.com"),
@@ -75,6 +79,9 @@ def test_without_a_repository_a_service_has_not_opted_in() -> None:
         "another rate": ("reconcile", "30 minutes"),
         "too old": ("minAge", "15 days"),
         "no age": ("minAge", "0 days"),
+        "too little time for an answer": ("approval", "59"),
+        "an answer soon": ("approval", "soon"),
+        "an empty command": ("before", " "),
         "nothing": ("window", " "),
         "nothing at all": ("alarm", ""),
         "what only a target may have": ("parameter", "/doorman/image"),

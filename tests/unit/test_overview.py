@@ -63,6 +63,7 @@ def test_the_status_of_a_service_that_nothing_was_deployed_to(model: EcsModel, s
         "newest": {},
         "held": [],
         "owner": None,
+        "waiting": [],
         "deployments": [
             {
                 "status": "PRIMARY",
@@ -104,6 +105,22 @@ def test_the_status_during_a_rollout(model: EcsModel, service: Service, clock: C
         ("doorman:2", 0),
         ("doorman:1", 2),
     ]
+
+
+def test_what_waits_for_what(model: EcsModel, service: Service, clock: Clock) -> None:
+    asks = {**SERVICE, "image": f"{DOORMAN}:v2", "approval": 120, "before": {"command": ["migrate"]}}
+    ends = execute_together(
+        {
+            "waits": (0, asks),
+            "shows": (30, {**SERVICE, "status": True}),
+            "says-yes": (40, {**SERVICE, "approve": "waits"}),
+            "shows-it-again": (170, {**SERVICE, "status": True}),
+        },
+        clock,
+    )
+    (waits,) = shown(ends["shows"], "STATUS")["waiting"]
+    assert (waits["execution"], waits["for"]) == ("waits", "approval")
+    assert shown(ends["shows-it-again"], "STATUS")["waiting"] == []
 
 
 def test_the_history(model: EcsModel, service: Service, clock: Clock) -> None:

@@ -24,6 +24,8 @@ _DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOpera
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 _TRANSIENT = frozenset(
     {
+        # Of RunTask: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
+        "ConflictException",
         "InternalFailure",
         "InternalServerError",
         "ExecutionLimitExceeded",

@@ -23,16 +23,22 @@ class Outcome(StrEnum):
     HELD = "HELD"
     RELEASED = "RELEASED"
     REHEARSED = "REHEARSED"
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
     STATUS = "STATUS"
     HISTORY = "HISTORY"
 
 
 class Turn(NamedTuple):
-    """What an execution remembers while it waits for its turn: what it would change, and since when it waits."""
+    """What an execution remembers while it waits for its turn: what it would change, and since when it waits.
+
+    `has_asked` says that people were asked for approval.
+    """
 
     containers: tuple[str, ...]
     digest: str
     since: datetime
+    has_asked: bool = False
 
 
 class WaitForTurn(NamedTuple):
@@ -45,6 +51,13 @@ class WaitForTurn(NamedTuple):
     seconds: int
     key: str
     signals: int
+
+
+class Ask(NamedTuple):
+    """Ask people for approval, then wait as for the turn. `asked` is what the notification says."""
+
+    wait: WaitForTurn
+    asked: Mapping[str, Any]
 
 
 class Register(NamedTuple):
@@ -94,7 +107,7 @@ class Fail(NamedTuple):
     cause: Mapping[str, Any]
 
 
-Decision = WaitForTurn | Register | Update | Wait | Pause | Succeed | Fail
+Decision = WaitForTurn | Ask | Register | Update | Wait | Pause | Succeed | Fail
 End = Succeed | Fail
 
 
@@ -103,6 +116,8 @@ def as_answer(decision: Decision) -> dict[str, Any]:
     match decision:
         case WaitForTurn(turn, seconds, key, signals):
             return {"next": "wait_for_turn", **_wait(seconds, key, signals), "turn": encode(turn)}
+        case Ask(wait, _):
+            return {**as_answer(wait), "next": "notify_approval"}
         case Register(plan, rollout):
             return {"next": "register", **_deployment(plan, rollout)}
         case Update(plan, rollout, announced):

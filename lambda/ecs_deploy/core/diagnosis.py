@@ -80,8 +80,8 @@ def diagnose(observed: Observed, revision: str, private: Iterable[str]) -> Expla
     cause = next((each.cause for each in statements if each.cause), None)
     reasons = [each.text for each in sorted(statements, key=lambda each: cause is not None and each.cause != cause)]
     reasons += [text for text in (observed.unseen, observed.said) if text]
-    redacted = [_redacted(reason, private)[:_LONGEST_REASON] for reason in reasons]
-    kept = _within(redacted, MOST_REASON_BYTES)
+    cleaned = [redacted(reason, private)[:_LONGEST_REASON] for reason in reasons]
+    kept = _within(cleaned, MOST_REASON_BYTES)
     why = f"{cause.what} ({kept[0]}). {cause.step}" if cause else f"{kept[0].rstrip('.')}."
     return Explanation(why, kept)
 
@@ -161,6 +161,11 @@ def log_stream(document: Mapping[str, Any], task: Task) -> LogStream | None:
     # A load balancer checks the task; where it has one container, that is meant.
     checked = task.containers if task.failed_health_checks and len(task.containers) == 1 else ()
     name = next((each.name for each in (*culprits(task, document), *checked)), None)
+    return stream_of(document, name, task) if name else None
+
+
+def stream_of(document: Mapping[str, Any], name: str, task: Task) -> LogStream | None:
+    """Where the container `name` of `task` logs to, as `log_stream`."""
     container: Mapping[str, Any] = next((each for each in document["containerDefinitions"] if each["name"] == name), {})
     configuration = container.get("logConfiguration") or {}
     options = configuration.get("options") or {}
@@ -218,7 +223,7 @@ def _anonymous(text: str) -> str:
     return _IDS.sub("…", text).strip()
 
 
-def _redacted(text: str, private: Iterable[str]) -> str:
+def redacted(text: str, private: Iterable[str]) -> str:
     """`text` without the private values, and without what reads like a credential."""
     # The longest first: one value may be a part of another.
     for value in sorted(private, key=len, reverse=True):

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ecs_deploy.core import gate_keys
 from ecs_deploy.core.image import ImageReference, InvalidImageReference
 from ecs_deploy.core.policy import Start, Target, execution_name
 from ecs_deploy.core.registry import ecr
@@ -39,15 +40,19 @@ def target_of(cluster: str, service: str, tags: Mapping[str, str]) -> Target | N
         return None
     own = {key.removeprefix(PREFIX): value for key, value in tags.items() if key.startswith(PREFIX)}
     members: dict[str, Any] = {"reconcile_minutes": _RECONCILE["1 hour"]}
+    gates: dict[str, Any] = {}
     problems = []
     for key, value in own.items():
         try:
-            members |= _READERS.get(key, _unknown)(value)
+            if key in _GATES:
+                gates |= _gate(key, value)
+            else:
+                members |= _READERS.get(key, _unknown)(value)
         except ValueError as error:
             problems.append(f"{PREFIX}{key}: {error}")
     if problems:
         raise InvalidTags(*problems)
-    return Target(cluster, service, **members)
+    return Target(cluster, service, gates=gates, **members)
 
 
 def complaint(cluster: str, service: str, tags: Mapping[str, str]) -> Start:
@@ -58,7 +63,15 @@ def complaint(cluster: str, service: str, tags: Mapping[str, str]) -> Start:
 
 
 def _unknown(_text: str) -> dict[str, Any]:
-    raise ValueError(f"is not one of {', '.join(PREFIX + each for each in _READERS)}")
+    raise ValueError(f"is not one of {', '.join(PREFIX + each for each in (*_READERS, *_GATES))}")
+
+
+def _gate(key: str, text: str) -> dict[str, Any]:
+    """A key of a request that says what a push has to pass: a number of seconds, or the words of a command."""
+    value = {key: _GATES[key](text)}
+    if problems := gate_keys.problems(value):
+        raise ValueError("; ".join(each.removeprefix(key).removeprefix(": ") for each in problems))
+    return value
 
 
 def _repository(text: str) -> dict[str, Any]:
@@ -125,6 +138,14 @@ def _flag(member: str) -> Callable[[str], dict[str, Any]]:
     return read
 
 
+def _seconds(text: str) -> int:
+    return int(text) if re.fullmatch("[0-9]{1,7}", text) else 0
+
+
+_GATES: Mapping[str, Callable[[str], Any]] = {
+    "approval": _seconds,
+    "before": lambda text: {"command": text.split()},
+}
 _READERS: dict[str, Callable[[str], dict[str, Any]]] = {
     "repository": _repository,
     "tags": _tags,

@@ -11,6 +11,7 @@ class Error(StrEnum):
     UNSUPPORTED_SERVICE = "UnsupportedService"
     IMAGE_NOT_FOUND = "ImageNotFound"
     NO_MATCHING_CONTAINER = "NoMatchingContainer"
+    NOT_APPROVED = "NotApproved"
     NOTHING_TO_REVERT_TO = "NothingToRevertTo"
     ACCESS_DENIED = "AccessDenied"
     STATE_UNREADABLE = "StateUnreadable"

@@ -89,8 +89,9 @@ def paused(plan: Plan, rollout: Rollout, hook: Hook) -> Detail:
     then = "goes on" if hook.timeout_action == "CONTINUE" else "rolls back"
     message = (
         f"{_name(plan.image)} waits for a decision. {rollout.reason}. At {expires_at or 'its timeout'} ECS {then} by "
-        f"itself. To decide: aws ecs continue-service-deployment --service-deployment-arn {rollout.service_deployment} "
-        f"--hook-id {hook.id} --action CONTINUE (or ROLLBACK)."
+        f"itself. To decide: ecs-deploy approve -c {plan.cluster} -n {plan.service} {_name_of(plan.execution)} (or "
+        f"reject, with the reason), or aws ecs continue-service-deployment --service-deployment-arn "
+        f"{rollout.service_deployment} --hook-id {hook.id} --action CONTINUE (or ROLLBACK)."
     )
     return {
         **_on_its_way(plan, "PAUSED", message),
@@ -99,6 +100,34 @@ def paused(plan: Plan, rollout: Rollout, hook: Hook) -> Detail:
         "expiresAt": expires_at,
         "timeoutAction": hook.timeout_action,
     }
+
+
+def asking(case: Case, asked: Mapping[str, Any]) -> Detail:
+    """Ask people for approval: of what, until when, and how to answer."""
+    cluster, service, execution = case.request["cluster"], case.request["service"], _name_of(case.execution)
+    changes = "; ".join(f"{each['member']}: {each.get('after', 'changed')}" for each in asked["differences"])
+    message = (
+        f"{_name(asked['image'])} waits for approval until {asked['expiresAt']}. What would change: {changes}. "
+        f"To answer: ecs-deploy approve -c {cluster} -n {service} {execution} (or reject, with the reason)."
+    )
+    return {
+        **case.as_json(),
+        "title": plain(f"APPROVAL: {case.where}", MOST_TITLE),
+        "message": plain(message, MOST_MESSAGE),
+        **{key: asked[key] for key in ("digest", "expiresAt")},
+        "image": _cut(asked["image"], MOST_IMAGE),
+        "differences": [
+            {key: _cut(str(value), MOST_REASON) for key, value in each.items() if value is not None}
+            for each in asked["differences"][:MOST_REASONS]
+        ],
+        "approve": {"cluster": cluster, "service": service, "approve": execution},
+        "reject": {"cluster": cluster, "service": service, "reject": execution, "why": "the reason"},
+    }
+
+
+def _name_of(execution: str) -> str:
+    """The name in the ARN of an execution."""
+    return execution.rpartition(":")[2]
 
 
 def _on_its_way(plan: Plan, what: str, message: str) -> Detail:
@@ -165,6 +194,8 @@ def _sentence(case: Case, end: Mapping[str, Any], reasons: Iterable[str], now: d
             return f"{image} was not deployed again to {case.where}: {why}. Nothing was changed."
         case Outcome.HELD if end["image"]:
             return f"{image} was not deployed to {case.where}: {why}. It is started when the hold is released."
+        case Outcome.APPROVED | Outcome.REJECTED:
+            return f"{case.where}: {why}."
         case Outcome.HELD | Outcome.RELEASED | Outcome.REHEARSED | Outcome.STATUS | Outcome.HISTORY:
             return f"{case.where}: {why}."
 

@@ -6,7 +6,7 @@ from typing import Any
 from ecs_deploy.core.formats import instant, short
 from ecs_deploy.core.image import ImageReference
 from ecs_deploy.core.service import Service
-from ecs_deploy.core.state import Candidate, Entry, State
+from ecs_deploy.core.state import Candidate, Entry, Gate, State
 
 
 def status_of(
@@ -28,6 +28,10 @@ def status_of(
         "newest": {name: _candidate(each) for name, each in state.newest.items()},
         "held": list(held),
         "owner": state.owner.execution if state.owner else None,
+        "waiting": [
+            {"execution": name.rpartition(":")[2], "for": _waits_for(gate), "since": instant(gate.since)}
+            for name, gate in state.gates.items()
+        ],
         "deployments": [
             {
                 "status": each.status,
@@ -46,6 +50,12 @@ def status_of(
 def history_of(entries: Iterable[Entry]) -> dict[str, Any]:
     """What ran when, by whose request, how it ended, and how long each part took; the newest first."""
     return {"executions": [_entry(each) for each in entries]}
+
+
+def _waits_for(gate: Gate) -> str:
+    if gate.is_asking and gate.answer is None:
+        return "approval"
+    return "its task" if gate.task and not gate.task.is_over else "its turn"
 
 
 def _tag_of(digest: str | None, state: State) -> str | None:

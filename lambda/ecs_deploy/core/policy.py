@@ -20,6 +20,7 @@ class Target(NamedTuple):
     """A service that pushes to a repository are deployed to; infra/targets.py says what each member means.
 
     `registry` is the host of the repository's, where it is another account's or region's. `min_age` is seconds.
+    `gates` are the keys of a request that say what a push has to pass.
     """
 
     cluster: str
@@ -38,6 +39,7 @@ class Target(NamedTuple):
     alarm: str | None = None
     sticky_revert: bool = False
     registry: str | None = None
+    gates: Mapping[str, Any] = {}
 
     @property
     def key(self) -> str:
@@ -186,6 +188,7 @@ def _request(
         **({} if target.pin else {"pin": False}),
         **({"requireRollback": True} if target.require_rollback else {}),
         **({"retain": True} if target.retain else {}),
+        **target.gates,
         "push": {
             **push,
             "repository": target.repository,

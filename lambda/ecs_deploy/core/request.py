@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
+from ecs_deploy.core import gate_keys
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import DeployError, Error
 from ecs_deploy.core.formats import instant
+from ecs_deploy.core.gate_keys import GateKeys
 from ecs_deploy.core.image import ImageReference, InvalidImageReference, check_tag
 from ecs_deploy.core.tag_policy import is_policy
 
@@ -28,6 +30,11 @@ _SERVICE_ARN = rf"arn:[a-z-]+:ecs:([a-z0-9-]+):([0-9]{{12}}):service/(?:({_NAME}
 _TAG_VALUE = r"[A-Za-z0-9 +=._:/@-]{1,256}"
 _DIGEST = r"sha[0-9]{3}:[A-Za-z0-9]{1,128}"
 _REVISION = rf"(?:arn:[a-z-]+:ecs:([a-z0-9-]+):([0-9]{{12}}):task-definition/)?({_NAME}:[1-9][0-9]{{0,9}})"
+# https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+_EXECUTION = (
+    r"(?:arn:[a-z-]+:states:([a-z0-9-]+):([0-9]{12}):execution:[A-Za-z0-9_-]{1,80}:)?"
+    r"([A-Za-z0-9._+=()@'!-]{1,80})"
+)
 _PUSH_NEEDS = ("id", "time")
 _PUSH_KEYS = (*_PUSH_NEEDS, "digest", "repository", "tag", "policy")
 _RESTART_NEEDS = ("request", "time")
@@ -88,6 +95,14 @@ class ShowHistory:
     """Show what ran when, by whose request, and how it ended."""
 
 
+class Answer(NamedTuple):
+    """Answer an execution, by its name, that asks for approval or waits at a hook that pauses it."""
+
+    execution: str
+    is_yes: bool
+    why: str = ""
+
+
 Wanted = NewImage | OldRevision | Revert
 """What to deploy."""
 Shown = ShowStatus | ShowHistory
@@ -106,12 +121,13 @@ class Request(NamedTuple):
     """A checked request; `cluster` and `service` are names, timeout is seconds.
 
     With `pin`, the new revision has the image's digest. With `require_rollback`, nothing is deployed that could not be
-    returned from; with `retain`, the image to return to is kept in ECR. With `dry_run`, nothing is written.
+    returned from; with `retain`, the image to return to is kept in ECR. With `dry_run`, nothing is written. `gates` are
+    what it has to pass.
     """
 
     cluster: str
     service: str
-    wanted: Wanted | Hold | Release | Shown
+    wanted: Wanted | Hold | Release | Shown | Answer
     timeout: int = DEFAULT_TIMEOUT
     rollback: bool = True
     pin: bool = True
@@ -120,6 +136,7 @@ class Request(NamedTuple):
     push: Push | None = None
     restart: Restart | None = None
     dry_run: bool = False
+    gates: GateKeys = GateKeys()
 
     @property
     def key(self) -> str:
@@ -143,6 +160,9 @@ class Request(NamedTuple):
                 return {"cluster": self.cluster, "service": self.service, "status": True}
             case ShowHistory():
                 return {"cluster": self.cluster, "service": self.service, "history": True}
+            case Answer(execution, is_yes, why):
+                said = {"approve": execution} if is_yes else {"reject": execution, "why": why}
+                return {"cluster": self.cluster, "service": self.service, **said}
         push = {"push": {"id": self.push.id, "time": instant(self.push.time)}} if self.push else {}
         if self.push:
             push["push"] |= {key: getattr(self.push, key) for key in ("digest", "policy") if getattr(self.push, key)}
@@ -152,6 +172,7 @@ class Request(NamedTuple):
             **({"requireRollback": True} if self.require_rollback else {}),
             **({"retain": True} if self.retain else {}),
             **({"dryRun": True} if self.dry_run else {}),
+            **self.gates.as_json(),
         }
         return {**whole, "timeout": self.timeout, "rollback": self.rollback, **flags, **push}
 
@@ -180,9 +201,10 @@ def parse(document: object, environment: Environment) -> Request:
         reader.restart(),
         reader.boolean("dryRun", default=False),
     )
+    reader.problems += gate_keys.problems(document)
     if reader.problems or wanted is None:
         raise DeployError(Error.INVALID_REQUEST, "The request is not valid. " + "; ".join(reader.problems) + ".")
-    return Request(cluster, service, wanted, *request)
+    return Request(cluster, service, wanted, *request, gates=gate_keys.read(document))
 
 
 def _about_tags(cluster: str, service: str, tags: object) -> str:
@@ -204,11 +226,14 @@ def _about_tags(cluster: str, service: str, tags: object) -> str:
 class _Reader:
     """Reads a value for each key and gathers what is wrong instead of stopping at the first."""
 
-    WANTED = ("image", "revision", "revert", "hold", "release", "status", "history")
+    WANTED = ("image", "revision", "revert", "hold", "release", "status", "history", "approve", "reject")
     FLAGS = ("revert", "release", "status", "history")
     OF_AN_IMAGE = ("tag", "container", "pin", "requireRollback", "retain")
-    OF_A_DEPLOYMENT = ("timeout", "rollback", "push", "restart", "dryRun")
-    KEYS = frozenset({"cluster", "service", "serviceTags", *WANTED, *OF_AN_IMAGE, *OF_A_DEPLOYMENT})
+    OF_A_DEPLOYMENT = (
+        *("timeout", "rollback", "push", "restart", "dryRun"),
+        *("approval", "before"),
+    )
+    KEYS = frozenset({"cluster", "service", "serviceTags", "why", *WANTED, *OF_AN_IMAGE, *OF_A_DEPLOYMENT})
 
     def __init__(self, document: Mapping[str, Any], environment: Environment) -> None:
         self.document = document
@@ -281,7 +306,7 @@ class _Reader:
         if text and not re.fullmatch(_NAME, text):
             self.wrong(key, f"{_quote(text)} is not a name (1 to 255 letters, digits, _ and -) or an ARN")
 
-    def wanted(self) -> Wanted | Hold | Release | Shown | None:
+    def wanted(self) -> Wanted | Hold | Release | Shown | Answer | None:
         """What is asked for: exactly one of the ways to say it."""
         unsaid = [key for key in self.FLAGS if self.document.get(key) is False]
         said = [key for key in self.WANTED if key in self.document and key not in unsaid]
@@ -294,6 +319,7 @@ class _Reader:
         meaningless = {"image": (), "revision": self.OF_AN_IMAGE, "revert": self.OF_AN_IMAGE}.get(
             verb, (*self.OF_AN_IMAGE, *self.OF_A_DEPLOYMENT)
         )
+        meaningless += () if verb == "reject" else ("why",)
         for key in meaningless:
             if key in self.document:
                 self.wrong(key, f"does not go with {verb}")
@@ -305,6 +331,8 @@ class _Reader:
             "release": self.release,
             "status": self.status,
             "history": self.history,
+            "approve": self.approve,
+            "reject": self.reject,
         }[verb]()
 
     def new_image(self) -> NewImage | None:
@@ -339,6 +367,25 @@ class _Reader:
 
     def history(self) -> ShowHistory:
         return self.flag("history", ShowHistory())
+
+    def approve(self) -> Answer:
+        return Answer(self.execution("approve"), is_yes=True)
+
+    def reject(self) -> Answer:
+        why = self.text("why", required=True)
+        if len(why) > _LONGEST_WHY:
+            self.wrong("why", f"must have at most {_LONGEST_WHY} characters")
+        return Answer(self.execution("reject"), is_yes=False, why=why)
+
+    def execution(self, key: str) -> str:
+        """The name of an execution, which may be given by its ARN."""
+        text = self.text(key)
+        found = re.fullmatch(_EXECUTION, text)
+        if text and not found:
+            self.wrong(key, f"{_quote(text)} is not the name or the ARN of an execution")
+        if found and found[1]:
+            self.must_be_served(key, found[1], found[2])
+        return found[3] if found else ""
 
     def flag(self, key: str, wanted: T) -> T:
         self.boolean(key, default=True)

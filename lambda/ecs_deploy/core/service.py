@@ -150,6 +150,8 @@ _STARTED = re.compile(r"has started (\d+) tasks")
 class Service(NamedTuple):
     """A service as DescribeServices and UpdateService answer it.
 
+    `placement` is where its tasks run, in the words of RunTask.
+
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html
     """
 
@@ -170,6 +172,7 @@ class Service(NamedTuple):
     deployments: tuple[Deployment, ...]
     events: tuple[Event, ...]
     tags: Mapping[str, str] = {}
+    placement: Mapping[str, Any] = {}
 
     @classmethod
     def described(cls, document: Mapping[str, Any]) -> Self:
@@ -194,6 +197,7 @@ class Service(NamedTuple):
             deployments=tuple(Deployment.described(each) for each in document.get("deployments", ())),
             events=tuple(Event(each["createdAt"], each["message"]) for each in document.get("events", ())),
             tags={each["key"]: each.get("value", "") for each in document.get("tags", ())},
+            placement=_placement(document),
         )
 
     @property
@@ -268,6 +272,16 @@ class Service(NamedTuple):
                 f"{what} has no task definition: it is an Express Mode service. Update its image with "
                 "UpdateExpressGatewayService.",
             )
+
+
+def _placement(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The network and the capacity of a service; a strategy and a launch type exclude one another.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
+    """
+    capacity = ("capacityProviderStrategy",) if document.get("capacityProviderStrategy") else ("launchType",)
+    keys = (*capacity, "networkConfiguration", "platformVersion", "placementConstraints", "placementStrategy")
+    return {key: document[key] for key in keys if document.get(key)}
 
 
 def _own_time(configuration: Mapping[str, Any], load_balancers: Iterable[Mapping[str, Any]]) -> timedelta:

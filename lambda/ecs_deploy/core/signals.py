@@ -16,6 +16,9 @@ from ecs_deploy.core.service import Task
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
 FAILURES = 3
 
+GROUP = "ecs-deploy"
+"""Tasks that the deployer runs before or after an update are in a group of this name and the service's."""
+
 _BEGINS = "SERVICE_DEPLOYMENT_IN_PROGRESS"
 
 
@@ -43,7 +46,7 @@ class Signal(NamedTuple):
 
 
 def signal_of(event: Mapping[str, Any]) -> Signal | None:
-    """Read an event; None for one that is of no service, or of a task that did not fail."""
+    """Read an event; None for one that is of no service, or of a task of a service that did not fail."""
     detail, at = event["detail"], datetime.fromisoformat(event["time"])
     key = next(_services_of(event), None)
     if key is None:
@@ -51,6 +54,8 @@ def signal_of(event: Mapping[str, Any]) -> Signal | None:
     if event["detail-type"] != "ECS Task State Change":
         return Signal(key, at, ends_wait=detail.get("eventName") != _BEGINS)
     task = Task.described(detail)
+    if detail.get("group", "").startswith(f"{GROUP}:"):
+        return Signal(key, at, ends_wait=task.status == "STOPPED")
     return Signal(key, at, ends_wait=False, failed=task.started_by) if task.has_failed else None
 
 
@@ -74,8 +79,9 @@ def _services_of(event: Mapping[str, Any]) -> Iterator[str]:
     """The services that an event names, as cluster/service."""
     detail = event["detail"]
     group = detail.get("group", "")
-    if group.startswith("service:"):
-        yield f"{detail['clusterArn'].rpartition('/')[2]}/{group.removeprefix('service:')}"
+    kind, _, service = group.partition(":")
+    if kind in {"service", GROUP}:
+        yield f"{detail['clusterArn'].rpartition('/')[2]}/{service}"
     for arn in (*event["resources"], *detail.values()):
         if isinstance(arn, str) and (found := _ARN.match(arn)):
             yield "/".join(found.groups())

@@ -39,15 +39,6 @@ class Candidate(NamedTuple):
     policy: str = ""
 
 
-class Owner(NamedTuple):
-    """The execution that deploys to the service now; one at a time."""
-
-    execution: str
-    containers: tuple[str, ...]
-    since: datetime
-    phase: Phase = Phase.DEPLOYING
-
-
 class Base(NamedTuple):
     """What a revision is made from, and which deployment was PRIMARY then; ECS tells none where it shifts traffic."""
 
@@ -109,12 +100,64 @@ class Hold(NamedTuple):
     at: datetime
 
 
+class Owner(NamedTuple):
+    """The execution that deploys to the service now; one at a time."""
+
+    execution: str
+    containers: tuple[str, ...]
+    since: datetime
+    phase: Phase = Phase.DEPLOYING
+
+
+class Answer(NamedTuple):
+    """What somebody has answered who was asked for approval; `by` is the execution that brought the answer."""
+
+    is_yes: bool
+    by: str
+    at: datetime
+    why: str = ""
+
+
+class GateTask(NamedTuple):
+    """The task that has to end well before a service is updated.
+
+    `token` makes ECS start it once; from `at`, when it was to be started, until `until` it may be on its way. At its
+    `deadline` it is stopped, by whoever waits for its end. `task` is its ARN, once that is known. It has ended well
+    (`is_passed`), or not, for the reason `failure`.
+    """
+
+    token: str
+    revision: str
+    at: datetime
+    until: datetime
+    deadline: datetime
+    task: str = ""
+    is_passed: bool = False
+    failure: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        return self.is_passed or bool(self.failure)
+
+
+class Gate(NamedTuple):
+    """A request before its turn: it waits for an answer, or for its task, and displaces nothing."""
+
+    candidate: Candidate
+    containers: tuple[str, ...]
+    since: datetime
+    is_asking: bool = False
+    answer: Answer | None = None
+    task: GateTask | None = None
+
+
 class State(NamedTuple):
     """The state of a service. `rev` counts its writes; `since` is when the service was first seen.
 
     By container, `newest` is the newest accepted request and `deployed` the one that was stable last. `broken_since` is
     when the failed rollout began that the service has not recovered from. Pushes wait for a person (`hold`) and since a
-    revert (`revert_hold`); `held_for` is why the last one did that people were notified of.
+    revert (`revert_hold`); `held_for` is why the last one did that people were notified of. `gates` are of the requests
+    before their turn, by execution.
     """
 
     rev: int
@@ -128,6 +171,7 @@ class State(NamedTuple):
     revert_hold: Hold | None = None
     held_for: str = ""
     broken_since: datetime | None = None
+    gates: Mapping[str, Gate] = {}
 
 
 class Result(StrEnum):

@@ -11,6 +11,7 @@ from typing import NamedTuple, assert_never
 
 from ecs_deploy.core.decision import Outcome
 from ecs_deploy.core.formats import instant
+from ecs_deploy.core.gates import left
 from ecs_deploy.core.order import covers, goes_before, leads_back, newer_than
 from ecs_deploy.core.state import (
     EVERY_CONTAINER,
@@ -109,6 +110,8 @@ def after_turn(
 
     `revert_hold` is what it lets later pushes wait for.
     """
+    if not isinstance(ruling, Queued):
+        state = left(state, candidate.execution)
     match ruling:
         case Granted(containers):
             is_mine = state.owner is not None and state.owner.execution == candidate.execution
@@ -128,9 +131,12 @@ def after_turn(
 
 
 def changes_hands(before: State, after: State) -> bool:
-    """Whether another execution than before is the owner, or none is any more: others wait for that."""
+    """Whether another execution than before is the owner, or none is any more, or gates have changed.
+
+    Others wait for that.
+    """
     owner = after.owner.execution if after.owner else None
-    return before.owner is not None and before.owner.execution != owner
+    return before.gates != after.gates or (before.owner is not None and before.owner.execution != owner)
 
 
 def _accepted(state: State, candidate: Candidate, containers: tuple[str, ...]) -> State:

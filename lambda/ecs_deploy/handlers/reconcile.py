@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from ecs_deploy.aws import dynamodb, ecr, ecs, stepfunctions
-from ecs_deploy.core import policy, reconciliation, request, transitions
+from ecs_deploy.core import gates, policy, reconciliation, request, transitions
 from ecs_deploy.core.decision import Outcome
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
@@ -89,8 +89,10 @@ def _restart(key: str, statuses: Mapping[str, str]) -> bool:
         if before != after:
             table.write(key, before=state, entry=after._replace(ended_at=now))
 
+    dead = {name for name, gate in state.gates.items() if _death(name, gate.candidate.started_at, statuses, now)}
+
     def clear(current: State) -> table.Change:
-        after = transitions.given_up(current, given_up, now)
+        after = gates.without(transitions.given_up(current, given_up, now), dead, now)
         if current.owner and current.owner == state.owner:
             after = transitions.ended(after, current.owner.execution)
         return table.Change(None, after if after != current else None)

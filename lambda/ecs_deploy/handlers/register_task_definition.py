@@ -15,6 +15,7 @@ from ecs_deploy.core.decision import Decision, Outcome, Turn, Update, WaitForTur
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
 from ecs_deploy.core.formats import family, short, tag_value
+from ecs_deploy.core.gates import left
 from ecs_deploy.core.history import ran_with, revision_before
 from ecs_deploy.core.plan import Plan, Rollout
 from ecs_deploy.core.poll_schedule import AFTER_SIGNAL, next_pause
@@ -37,7 +38,7 @@ from ecs_deploy.core.task_definition import (
     unpinned,
 )
 from ecs_deploy.core.transitions import Granted, Queued, Shown, Skipped
-from ecs_deploy.handlers import ending, holds, images, runtime, step, table, targets
+from ecs_deploy.handlers import ending, gates, holds, images, runtime, step, table, targets
 from ecs_deploy.handlers.images import Found
 
 _MOST_TRIES = 5
@@ -73,6 +74,7 @@ class Job(NamedTuple):
     state: State
     service: Service
     now: datetime
+    signals: int
     held: tuple[str, ...] = ()
     revert_hold: Hold | None = None
 
@@ -95,15 +97,20 @@ def handler(event: step.Event, environment: Environment) -> Decision:
         return _hold(requested, candidate)
     if isinstance(requested.wanted, request.ShowStatus | request.ShowHistory):
         return _show(requested, candidate)
-    if "turn" in resumed and (queued := _still_waits(requested, candidate, decode(Turn, resumed["turn"]))):
+    if isinstance(requested.wanted, request.Answer):
+        return gates.answer(requested, requested.wanted, candidate)
+    turn = decode(Turn, resumed["turn"]) if "turn" in resumed and not requested.gates.come_first else None
+    if turn and (queued := _still_waits(requested, candidate, turn)):
         return queued
     for _ in range(_MOST_TRIES):
         now = runtime.now()
         try:
+            # First of all: what comes after it ends the next wait at once.
+            signals = waits.read(requested.key).number if requested.gates.come_first else 0
             state = dynamodb.read_state(requested.key, now)
             service = ecs.describe_service(requested.cluster, requested.service)
             service.require_supported()
-            job = Job(requested, candidate, environment, state, service, now)
+            job = Job(requested, candidate, environment, state, service, now, signals)
             return _deploy(_with_holds(job), event, resumed)
         except dynamodb.Conflict:
             runtime.logger.info("The state was written meanwhile, so all is read again")
@@ -194,6 +201,7 @@ def _rehearsed(
         "containers": list(wanted.containers),
         "differences": differences(found.document, document),
         "warnings": [*wanted.found.warnings, *_holds_of(job)],
+        **({"gates": gates_of_it} if (gates_of_it := job.request.gates.as_json()) else {}),
     }
     where = job.request.cluster, job.request.service
     return show(Outcome.REHEARSED, *where, candidate, wanted.image, job.now, shown, then)
@@ -205,10 +213,14 @@ def _refuse(requested: Request, candidate: Candidate, error: DeployError) -> Non
 
     def rule(state: State) -> table.Change:
         is_owner = state.owner is not None and state.owner.execution == candidate.execution
-        if not is_owner and not requested.restart:
+        gate = state.gates.get(candidate.execution)
+        if not is_owner and not gate and not requested.restart:
             return table.Change(None)
         containers = state.owner.containers if state.owner and is_owner else (EVERY_CONTAINER,)
-        after = transitions.ended(transitions.failed(state, candidate, now), candidate.execution) if is_owner else None
+        containers = gate.containers if gate else containers
+        after = left(state, candidate.execution) if gate else None
+        if is_owner:
+            after = transitions.ended(transitions.failed(state, candidate, now), candidate.execution)
         answer = as_answer(refuse(error, requested.as_json()))
         again = requested.as_json()
         entry = Entry(candidate, containers, again, "", result=Result.FAILED, ended_at=now, answer=answer)
@@ -247,6 +259,12 @@ def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision
     )
     if job.request.dry_run:
         return _rehearsed(job, candidate, found, wanted, ruling)
+    is_owner = job.state.owner is not None and job.state.owner.execution == candidate.execution
+    if job.request.gates.come_first and not is_owner:
+        passed = _wait_at_gates(job, candidate, found, wanted, ruling, resumed)
+        if not isinstance(passed, State):
+            return passed
+        job = job._replace(state=passed)
     _write(job, candidate, wanted, ruling, stable)
     match ruling:
         case Skipped(outcome, why, repeated):
@@ -268,6 +286,34 @@ def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision
                 before = decode(Rollout, resumed["rollout"])
                 return Update(plan, before._replace(target=revision, deployment="", updated_at=None))
             return Update(plan, Rollout(Phase.DEPLOYING, revision), announced=False)
+
+
+def _wait_at_gates(
+    job: Job, candidate: Candidate, found: ecs.TaskDefinition, wanted: Wanted, ruling: transitions.TurnRuling,
+    resumed: Mapping[str, Any],
+) -> Decision | State:  # fmt: skip
+    """What the request has to wait for before its turn, or the state once that is passed."""
+    turn = decode(Turn, resumed["turn"]) if "turn" in resumed else None
+    document = wanted.document or ecs.describe_task_definition(wanted.revision).document
+    gated = gates.Gated(
+        key=job.request.key,
+        keys=job.request.gates,
+        service=job.service,
+        state=job.state,
+        candidate=candidate,
+        containers=wanted.containers,
+        image=wanted.image,
+        base=found.document,
+        document=document,
+        entry=_entry(job, candidate, wanted, wanted.containers, None),
+        signals=job.signals,
+        has_asked=turn is not None and turn.has_asked,
+    )
+    return gates.wait(
+        gated,
+        lambda: wanted.revision or _registered(job, found, wanted, is_retried=True),
+        is_skipped=isinstance(ruling, Skipped),
+    )
 
 
 def _holds_of(job: Job) -> list[str]:

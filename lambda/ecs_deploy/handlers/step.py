@@ -13,6 +13,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from ecs_deploy.core import dora_metrics, notifications, transitions
 from ecs_deploy.core.codec import decode
 from ecs_deploy.core.decision import (
+    Ask,
     Decision,
     Fail,
     Pause,
@@ -64,6 +65,9 @@ def first(decide: Callable[[Event, Environment], Decision]) -> Handler:
             answer["notification"] = notifications.outcome(case, decision, runtime.now())
         if isinstance(decision, Update) and not decision.announced:
             answer["notification"] = notifications.started(decision.plan)
+        if isinstance(decision, Ask):
+            case = notifications.Case.opened(event["request"], event["execution"], environment)
+            answer["notification"] = notifications.asking(case, decision.asked)
         return answer
 
     return _with_log(handler)
@@ -90,7 +94,7 @@ def following(decide: Callable[[Plan, Rollout, Event, "LambdaContext"], Decision
         if isinstance(decision, Register) and decision.rollout.phase is not rollout.phase:
             why = decision.rollout.failure and decision.rollout.failure.message
             runtime.logger.warning("Returns", revision=decision.rollout.target, failed=plan.revision, reason=why)
-        latest = rollout if isinstance(decision, WaitForTurn) else decision.rollout
+        latest = rollout if isinstance(decision, WaitForTurn | Ask) else decision.rollout
         if dora_metrics.is_overdue(plan, latest, runtime.now()):
             runtime.logger.warning("Runs longer than its timeout allows", timeout=plan.timeout, polls=rollout.polls)
             runtime.count("Overdue")
