@@ -105,6 +105,9 @@ def _refused(option: script.Option) -> Callable[[click.Context, click.Parameter,
 @click.option("--no-pin", is_flag=True, help="Let the revision name the tag, not the digest.")
 @click.option("--approval", type=int, metavar="SECONDS", help="Wait for somebody to approve it, for so long.")
 @click.option("--before", metavar="COMMAND", help="Run a task of the new revision first, which has to end with 0.")
+@click.option("--after", metavar="COMMAND", help="Run a task once it is stable, and return unless it ends with 0.")
+@click.option("--watch", type=int, metavar="SECONDS", help="Watch it for so long once it is stable.")
+@click.option("--alarm", "alarms", multiple=True, metavar="NAME", help="Return where this alarm goes off meanwhile.")
 @click.option("--dry-run", is_flag=True, help="Check, show what would be deployed, and write nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Print each state as a line, on a terminal too.")
 @_shown
@@ -128,6 +131,8 @@ def deploy(*, no_wait: bool, as_json: bool, verbose: bool, **given: Any) -> None
         "dryRun": given["dry_run"] or None,
         "approval": given["approval"],
         "before": _task(given["before"]),
+        "after": _task(given["after"]),
+        "watch": _watch(given["watch"], given["alarms"]),
         "tag": _tag(image or "", given["tag_env_var"]) if given["tag_env_var"] else None,
     }
     request |= {key: value for key, value in said.items() if value is not None}
@@ -272,6 +277,12 @@ def _task(command: str | None) -> dict[str, Any] | None:
         return None if command is None else {"command": shlex.split(command)}
     except ValueError as error:
         raise _usage(f"The command {command} cannot be read: {error}.") from error
+
+
+def _watch(seconds: int | None, alarms: tuple[str, ...]) -> dict[str, Any] | None:
+    if alarms and seconds is None:
+        raise _usage("--alarm goes with --watch, which says for how long.")
+    return None if seconds is None else {"seconds": seconds, **({"alarms": [*alarms]} if alarms else {})}
 
 
 def _tag(image: str, variable: str) -> str | None:

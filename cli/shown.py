@@ -37,7 +37,8 @@ def _status(shown: Mapping[str, Any]) -> Iterator[Line]:
         what = each["tag"] or each["digest"] or "a revision"
         yield Line(f"newest of {name}: {what}, by {each['by']} at {each['requestedAt']}{failed}")
     if shown["owner"]:
-        yield Line(f"deploys now: {shown['owner']}", "yellow")
+        what = "watches what it has deployed" if shown.get("watches") else "deploys now"
+        yield Line(f"{what}: {shown['owner']}", "yellow")
     for each in shown.get("waiting", []):
         yield Line(f"waits for {each['for']} since {each['since']}: {each['execution']}", "yellow")
     for why in shown["held"]:

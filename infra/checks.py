@@ -58,7 +58,7 @@ def acknowledge(
         )
         _wildcard(made, "*", reason)
     _wildcard(register, f"{ecs}:{ANY_REVISION}", "A service may run any family. Only what is registered is tagged.")
-    for made in (register, update):
+    for made in (register, update, poll):
         _wildcard(
             made,
             f"arn:<AWS::Partition>:iam::<AWS::AccountId>:{ANY_ROLE}",

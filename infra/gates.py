@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KEYS = ("approval", "before")
+KEYS = ("approval", "before", "after", "watch")
 _CONTAINER = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _APPROVAL_TIMES, _TASK_TIMES = range(60, 14 * 86_400 + 1), range(10, 86_401)
 _LONGEST_COMMAND = 4_096
@@ -38,6 +38,25 @@ def task(value: object) -> str | None:
     return "; ".join(problems) or None
 
 
+def watch(value: object) -> str | None:
+    """What is wrong with a watch over what was deployed."""
+    if not isinstance(value, dict) or value.keys() - {"seconds", "alarms"}:
+        return 'must be an object with seconds, and alarms if you like, such as {"seconds": 600}'
+    seconds, alarms = value.get("seconds"), value.get("alarms", [])
+    if type(seconds) is not int or seconds not in _TASK_TIMES:
+        return "must have a whole number of seconds from 10 to 86400"
+    names = isinstance(alarms, list) and len(alarms) <= _MOST_ALARMS
+    if not names or not all(isinstance(each, str) and 0 < len(each) <= _LONGEST_ALARM for each in alarms):
+        return f"must have a list of at most {_MOST_ALARMS} names of alarms of CloudWatch as alarms"
+    return None
+
+
+_MOST_ALARMS, _LONGEST_ALARM = 10, 255
 _OF_TASKS = ("command", "container", "timeout")
-RULES: dict[str, Callable[[object], str | None]] = {"approval": approval, "before": task}
+RULES: dict[str, Callable[[object], str | None]] = {
+    "approval": approval,
+    "before": task,
+    "after": task,
+    "watch": watch,
+}
 """What is wrong with a value, by the key that it has; None if nothing is."""

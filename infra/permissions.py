@@ -155,9 +155,11 @@ def _of_poll(targets: Sequence[Target], discovery: Discovery | None, table: str)
             _of_any("ecs:DescribeTaskDefinition", "ecs:DeregisterTaskDefinition"),
             _LOGS,
             *_of_table(table, "GetItem", "PutItem"),
+            *_of_alarms(targets, discovery),
         ],
         [
-            _of_tasks(targets, discovery),
+            Grant(_PASS_ROLE, _roles(targets, discovery), passed_to=_TO_TASKS),
+            _of_tasks(targets, discovery, "ecs:RunTask", "ecs:StopTask"),
             Grant((_OF_DEPLOYMENTS, _STOP), tuple(map(DEPLOYMENTS.format, clusters))),
             Grant((_OF_REVISIONS,), tuple(map(REVISIONS.format, clusters))),
             Grant(actions, _services(targets)),
@@ -248,7 +250,7 @@ def _of_alarms(targets: Sequence[Target], discovery: Discovery | None) -> list[P
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
     """
-    is_needed = discovery or any(each.alarm for each in targets)
+    is_needed = discovery or any(each.alarm or each.watch for each in targets)
     return [_of_any("cloudwatch:DescribeAlarms")] if is_needed else []
 
 

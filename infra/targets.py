@@ -71,7 +71,7 @@ class Target:
 
     Pushes wait until their image is `minAge` seconds old, while the change calendar `window` is closed, while the
     `alarm` is not OK, and, with `stickyRevert`, after a revert by hand. They have to pass an `approval`, within so many
-    seconds, and the task `before`.
+    seconds, the task `before`, and once they are stable the one `after`, and a `watch`.
     """
 
     cluster: str
@@ -94,6 +94,8 @@ class Target:
     registry: str | None = None
     approval: int | None = None
     before: Mapping[str, object] | None = None
+    after: Mapping[str, object] | None = None
+    watch: Mapping[str, object] | None = None
 
     @property
     def gates(self) -> dict[str, object]:

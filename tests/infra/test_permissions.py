@@ -74,6 +74,9 @@ TASKS = (
 )
 
 
+RUN_TASKS = ((*TASKS[0], "ecs:RunTask", "ecs:StopTask"), *TASKS[1:])
+
+
 def test_only_a_target_that_retains_images_lets_them_be_tagged() -> None:
     doorman: dict[str, Any] = {"repository": "doorman", "cluster": "production1", "service": "doorman"}
     gate: dict[str, Any] = {"repository": "gate", "cluster": "production1", "service": "gate", "retain": True}
@@ -81,6 +84,13 @@ def test_only_a_target_that_retains_images_lets_them_be_tagged() -> None:
     assert [each for each in grants if "ecr:PutImage" in each[0]] == [
         (("ecr:PutImage",), (f"{ECR}:repository/gate",), None)
     ]
+
+
+def test_alarms_of_a_watch_may_be_read() -> None:
+    watched: dict[str, Any] = {"repository": "doorman", "cluster": "production1", "service": "doorman"}
+    made = synthesize([watched | {"watch": {"seconds": 60, "alarms": ["5xx"]}}])
+    for name in ("RegisterTaskDefinitionRole", "PollStabilityRole"):
+        assert (("cloudwatch:DescribeAlarms",), ("*",), None) in role(made, name)
 
 
 @pytest.mark.parametrize("name", ["RegisterTaskDefinitionRole", "DispatcherRole"])
@@ -110,7 +120,7 @@ def test_register(template: dict[str, Any]) -> None:
         END_WAITS,
         PASS_ANY,
         (ECR_READS, (f"{ECR}:repository/doorman",), None),
-        ((*TASKS[0], "ecs:RunTask", "ecs:StopTask"), *TASKS[1:]),
+        RUN_TASKS,
         (ANSWER[2:], (f"{ECS}:service-deployment/production1/*",), None),
         (ANSWER, (DOORMAN,), None),
         logs("RegisterTaskDefinition"),
@@ -135,7 +145,8 @@ def test_poll(template: dict[str, Any]) -> None:
         LOGS,
         table("GetItem", "PutItem", "UpdateItem"),
         END_WAITS,
-        TASKS,
+        PASS_ANY,
+        RUN_TASKS,
         (
             ("ecs:DescribeServiceDeployments", "ecs:StopServiceDeployment"),
             (f"{ECS}:service-deployment/production1/*",),

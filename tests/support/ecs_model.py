@@ -206,6 +206,7 @@ class EcsModel:
         self.records_calls = True
         self.calendars: dict[str, str] = {}
         self.alarms: dict[str, str] = {}
+        self.alarmed_at: dict[str, datetime] = {}
         self.unindexed: set[str] = set()
         self.single = SingleTasks(_ECS_ARN)
 
@@ -752,7 +753,13 @@ class EcsModel:
     def _describe_alarms(self, body: Document) -> Document:
         """The alarms with these names: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html."""
         found = [
-            {"AlarmName": each, "StateValue": self.alarms[each]} for each in body["AlarmNames"] if each in self.alarms
+            {
+                "AlarmName": each,
+                "StateValue": self.alarms[each],
+                **({"StateTransitionedTimestamp": self.alarmed_at[each]} if each in self.alarmed_at else {}),
+            }
+            for each in body["AlarmNames"]
+            if each in self.alarms
         ]
         return {"MetricAlarms": found, "CompositeAlarms": []}
 

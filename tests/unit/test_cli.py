@@ -108,6 +108,14 @@ def run(*arguments: str, **variables: str) -> Result:
             ("-i", "doorman", "--approval", "3600", "--before", "bin/migrate 'all of it'"),
             {"image": "doorman", "approval": 3600, "before": {"command": ["bin/migrate", "all of it"]}},
         ),
+        "what follows": (
+            ("-i", "doorman", "--after", "bin/test", "--watch", "60", "--alarm", "5xx", "--alarm", "load"),
+            {
+                "image": "doorman",
+                "after": {"command": ["bin/test"]},
+                "watch": {"seconds": 60, "alarms": ["5xx", "load"]},
+            },
+        ),
         "what changes nothing": (
             ("-i", "doorman", "--enable-rollback", "--copy-task-definition-tags", "--aws-instance-profile"),
             {"image": "doorman"},
@@ -151,6 +159,7 @@ def test_the_other_verbs(states: States, arguments: tuple[str, ...], wanted: dic
         "no image": (WHERE, 8),
         "a timeout that is no number": ((*WHERE, "-i", "doorman", "-t", "soon"), 3),
         "a command that cannot be taken apart": ((*WHERE, "-i", "doorman", "--before", "a 'b"), 3),
+        "an alarm without a watch": ((*WHERE, "-i", "doorman", "--alarm", "5xx"), 3),
         "an option that nobody has": ((*WHERE, "-i", "doorman", "--fast"), 3),
         "a command that nobody has": (("deplyo",), 3),
         "a variable that is not set": ((*WHERE, "-i", "doorman", "-e", "NOT_SET"), 3),

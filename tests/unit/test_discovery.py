@@ -45,8 +45,16 @@ TARGET = Target("production1", "doorman-service", "doorman", reconcile_minutes=6
             ),
         ),
         "what pushes have to pass": (
-            {"ecs-deploy:approval": "3600", "ecs-deploy:before": "bin/migrate  --all"},
-            TARGET._replace(gates={"approval": 3600, "before": {"command": ["bin/migrate", "--all"]}}),
+            {
+                "ecs-deploy:approval": "3600", "ecs-deploy:before": "bin/migrate  --all",
+                "ecs-deploy:after": "bin/test", "ecs-deploy:watch": "600",
+            },
+            TARGET._replace(
+                gates={
+                    "approval": 3600, "before": {"command": ["bin/migrate", "--all"]},
+                    "after": {"command": ["bin/test"]}, "watch": {"seconds": 600},
+                }
+            ),
         ),
         "a repository elsewhere": (
             {"ecs-deploy:repository": "999999999999.dkr.ecr.eu-west-1.amazonaws.com/team/doorman"},
@@ -82,6 +90,7 @@ def test_without_a_repository_a_service_has_not_opted_in() -> None:
         "too little time for an answer": ("approval", "59"),
         "an answer soon": ("approval", "soon"),
         "an empty command": ("before", " "),
+        "a watch of some time": ("watch", "soon"),
         "nothing": ("window", " "),
         "nothing at all": ("alarm", ""),
         "what only a target may have": ("parameter", "/doorman/image"),

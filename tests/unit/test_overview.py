@@ -63,6 +63,7 @@ def test_the_status_of_a_service_that_nothing_was_deployed_to(model: EcsModel, s
         "newest": {},
         "held": [],
         "owner": None,
+        "watches": False,
         "waiting": [],
         "deployments": [
             {

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ecs_deploy.core import gate_keys
-from ecs_deploy.core.gate_keys import GateKeys, TaskKeys
+from ecs_deploy.core.gate_keys import GateKeys, TaskKeys, WatchKeys
 from tests.support.rules import table
 
 MIGRATE = {"command": ["bin/migrate", "--all"]}
@@ -21,13 +21,20 @@ MIGRATES = TaskKeys(("bin/migrate", "--all"))
             {"before": {**MIGRATE, "container": "worker", "timeout": 10}},
             GateKeys(before=MIGRATES._replace(container="worker", timeout=10)),
         ),
+        "a task after": ({"after": MIGRATE}, GateKeys(after=MIGRATES)),
+        "a watch": ({"watch": {"seconds": 60}}, GateKeys(watch=WatchKeys(60))),
+        "a watch over alarms": (
+            {"watch": {"seconds": 60, "alarms": ["5xx of doorman", "load"]}},
+            GateKeys(watch=WatchKeys(60, ("5xx of doorman", "load"))),
+        ),
     },
 )
 def test_what_is_read(document: dict[str, Any], expected: GateKeys) -> None:
     assert gate_keys.problems(document) == []
     assert gate_keys.read(document) == expected
     assert gate_keys.read(expected.as_json()) == expected
-    assert expected.come_first is bool(document)
+    assert expected.come_first is bool(document.keys() & {"approval", "before"})
+    assert expected.come_after is bool(document.keys() & {"after", "watch"})
 
 
 @table(
@@ -58,6 +65,32 @@ def test_what_is_read(document: dict[str, Any], expected: GateKeys) -> None:
         "no container's name": (
             {"before": {**MIGRATE, "container": "a b"}},
             "before.container: is not a container name (1 to 255 letters, digits, _ and -)",
+        ),
+        "no task after": (
+            {"after": 1},
+            'after: must be an object with a command, such as {"command": ["bin/migrate"]}',
+        ),
+        "no watch": ({"watch": 600}, 'watch: must be an object with seconds, such as {"seconds": 600}'),
+        "a watch without end": ({"watch": {}}, "watch.seconds: must be a whole number of seconds from 10 to 86400"),
+        "too short a watch": (
+            {"watch": {"seconds": 9}},
+            "watch.seconds: must be a whole number of seconds from 10 to 86400",
+        ),
+        "alarms of no list": (
+            {"watch": {"seconds": 60, "alarms": "load"}},
+            "watch.alarms: must be a list of at most 10 names of alarms",
+        ),
+        "too many alarms": (
+            {"watch": {"seconds": 60, "alarms": ["a"] * 11}},
+            "watch.alarms: must be a list of at most 10 names of alarms",
+        ),
+        "an alarm without a name": (
+            {"watch": {"seconds": 60, "alarms": [""]}},
+            "watch.alarms: must be a list of at most 10 names of alarms",
+        ),
+        "another key of a watch": (
+            {"watch": {"seconds": 60, "minutes": 1}},
+            "watch: the keys are seconds, alarms, and it has 1 more",
         ),
         "too short a time": (
             {"before": {**MIGRATE, "timeout": 9}},

@@ -13,8 +13,6 @@ NOTED = GateTask("token", td(2), at(1), at(2), at(11))
 RUNS = NOTED._replace(task="arn:task")
 ENDED = RUNS._replace(is_passed=True)
 FAILED = RUNS._replace(failure="it ended with 1")
-APPROVAL, TASK = {"approval": 600, "has_task": False}, {"approval": 0, "has_task": True}
-BOTH = {"approval": 600, "has_task": True}
 
 
 def gate(execution: str, minutes: float = 0, *containers: str, **more: Any) -> Gate:
@@ -26,62 +24,58 @@ def gated(*others: Gate, **mine: Any) -> State:
 
 
 @table(
-    "before, keys, over, expected",
+    "before, approval, expected",
     {
-        "nobody has answered yet": (gated(), APPROVAL, (), Asking(at(10))),
+        "nobody has to approve it": (gated(), 0, Passed()),
+        "nobody has answered yet": (gated(), 600, Asking(at(10))),
         "nobody has answered in time": (
             gated(),
-            {"approval": 60, "has_task": False},
-            (),
-            Rejected("nobody has approved it until 2026-01-31T12:01:00.000Z"),
+            180,
+            Rejected("nobody has approved it until 2026-01-31T12:03:00.000Z"),
         ),
-        "approved": (gated(answer=YES), APPROVAL, (), Passed()),
-        "rejected": (gated(answer=NO), APPROVAL, (), Rejected("Ann has rejected it: not on a Friday")),
-        "a newer request asks": (gated(gate("newer", 1)), APPROVAL, (), Displaced(pushed("newer", 1))),
-        "an older request asks": (gated(gate("older", -1)), APPROVAL, (), Asking(at(10))),
-        "a newer one asks for another container": (gated(gate("newer", 1, "proxy")), APPROVAL, (), Asking(at(10))),
+        "approved": (gated(answer=YES), 600, Passed()),
+        "approved, and the time has passed": (gated(answer=YES), 60, Passed()),
+        "rejected": (gated(answer=NO), 600, Rejected("Ann has rejected it: not on a Friday")),
+        "a newer request asks": (gated(gate("newer", 1)), 600, Displaced(pushed("newer", 1))),
+        "a newer one asks, and the time has passed": (gated(gate("newer", 1)), 60, Displaced(pushed("newer", 1))),
+        "an older request asks": (gated(gate("older", -1)), 600, Asking(at(10))),
+        "a newer one asks for another container": (gated(gate("newer", 1, "proxy")), 600, Asking(at(10))),
         "a newer one asks for all of its containers and more": (
             gated(gate("newer", 1, "app", "proxy")),
-            APPROVAL,
-            (),
+            600,
             Displaced(pushed("newer", 1)),
         ),
-        "approved, though a newer one asks": (gated(gate("newer", 1), answer=YES), APPROVAL, (), Passed()),
-        "not approved, so no task": (gated(), BOTH, (), Asking(at(10))),
-        "rejected, so no task": (gated(answer=NO), BOTH, (), Rejected("Ann has rejected it: not on a Friday")),
-        "approved, so its task": (gated(answer=YES), BOTH, (), Begin(None)),
-        "its task may be started": (gated(), TASK, (), Begin(None)),
-        "its task may have been started": (gated(task=NOTED), TASK, (), Begin(NOTED)),
-        "its task runs": (gated(task=RUNS), TASK, (), Follow(RUNS)),
-        "its task has ended well": (gated(task=ENDED), TASK, (), Passed()),
-        "its task has failed": (gated(task=FAILED), TASK, (), TaskFailed("it ended with 1")),
-        "another one's task runs": (gated(gate("other", task=RUNS)), TASK, (), Blocked(("other",))),
-        "another one's task may run": (gated(gate("other", task=NOTED)), TASK, (), Blocked(("other",))),
-        "another one's, of another container": (
-            gated(gate("other", 0, "proxy", task=RUNS)),
-            TASK,
-            (),
-            Blocked(("other",)),
-        ),
-        "another one's has ended well": (gated(gate("other", task=ENDED)), TASK, (), Begin(None)),
-        "another one's has failed": (gated(gate("other", task=FAILED)), TASK, (), Begin(None)),
+        "approved, though a newer one asks": (gated(gate("newer", 1), answer=YES), 600, Passed()),
+    },
+)
+def test_whether_it_is_approved(before: State, approval: int, expected: gates.GateRuling) -> None:
+    assert typed(gates.rule(before, "mine", at(3), approval)) == typed(expected)
+
+
+@table(
+    "before, over, expected",
+    {
+        "it may be started": (gated(), (), Begin(None)),
+        "it may have been started": (gated(task=NOTED), (), Begin(NOTED)),
+        "it runs": (gated(task=RUNS), (), Follow(RUNS)),
+        "it has ended well": (gated(task=ENDED), (), Passed()),
+        "it has failed": (gated(task=FAILED), (), TaskFailed("it ended with 1")),
+        "another one's runs": (gated(gate("other", task=RUNS)), (), Blocked(("other",))),
+        "another one's may run": (gated(gate("other", task=NOTED)), (), Blocked(("other",))),
+        "another one's, of another container": (gated(gate("other", 0, "proxy", task=RUNS)), (), Blocked(("other",))),
+        "another one's has ended well": (gated(gate("other", task=ENDED)), (), Begin(None)),
+        "another one's has failed": (gated(gate("other", task=FAILED)), (), Begin(None)),
         "another one's is over, though nobody has noted it": (
             gated(gate("other", task=RUNS)),
-            TASK,
             ("other",),
             Begin(None),
         ),
-        "both are noted, and another one's runs": (
-            gated(gate("other", task=RUNS), task=NOTED),
-            TASK,
-            (),
-            Blocked(("other",)),
-        ),
-        "both run: each is followed to its end": (gated(gate("other", task=RUNS), task=RUNS), TASK, (), Follow(RUNS)),
+        "it is noted, and another one's runs": (gated(gate("other", task=RUNS), task=NOTED), (), Blocked(("other",))),
+        "both run: each is followed to its end": (gated(gate("other", task=RUNS), task=RUNS), (), Follow(RUNS)),
     },
 )
-def test_what_a_request_waits_for(before: State, keys: Any, over: tuple[str, ...], expected: gates.GateRuling) -> None:
-    assert typed(gates.rule(before, "mine", at(3), over=over, **keys)) == typed(expected)
+def test_whose_task_may_run(before: State, over: tuple[str, ...], expected: gates.TaskRuling) -> None:
+    assert typed(gates.rule_of_task(before, "mine", over)) == typed(expected)
 
 
 @table(

@@ -36,6 +36,7 @@ NOT_SEEN_HERE = {
     "xray:PutTelemetryRecords": "Lambda sends the trace",
     "ecs:DescribeServiceDeployments": "the emulator has no service deployments",
     "ecs:DescribeServiceRevisions": "the emulator has no service deployments",
+    "ecs:ContinueServiceDeployment": "no deployment of this service pauses",
     "ecs:StopServiceDeployment": "the emulator has no service deployments",
 }
 
@@ -140,6 +141,39 @@ class Stage:
         """Deploy an image that crashes; gives what a person reads of it, in the end and in the log."""
         before = len(self.deployer.log(POLL))
         return self._start(image=f"{self.service.repository}:bad") + self.deployer.log(POLL)[before:]
+
+    def _gated(self, function: str, **gates: object) -> str:
+        """Deploy with gates; gives the log as well."""
+        before = len(self.deployer.log(function))
+        end = self._start(image=f"{self.service.repository}:good", **gates)
+        return end + self.deployer.log(function)[before:]
+
+    def migrate(self) -> str:
+        return self._gated(REGISTER, before={"command": ["exit", "0"]})
+
+    def migrate_badly(self) -> str:
+        """Deploy after a task that fails."""
+        return self._gated(REGISTER, before={"command": ["exit", "3"]})
+
+    def migrate_without_end(self) -> str:
+        """Deploy after a task that does not end."""
+        return self._gated(REGISTER, before={"command": ["wait"], "timeout": 10})
+
+    def smoke(self) -> str:
+        """Deploy, and run a task after it."""
+        return self._gated(POLL, after={"command": ["exit", "0"]})
+
+    def smoke_without_end(self) -> str:
+        """Deploy, and run a task after it that does not end."""
+        return self._gated(POLL, after={"command": ["wait"], "timeout": 10})
+
+    def reply(self) -> str:
+        """Approve an execution that waits for nobody."""
+        older = self.deployer.begin(request_for(self.service, image=f"{self.service.repository}:slow"))
+        eventually(lambda: "WaitForRollout" in self.deployer.entered(older))
+        end = self._start(approve=older)
+        self._start(image=f"{self.service.repository}:good")
+        return end
 
     def revert(self) -> str:
         return self._start(revert=True)
@@ -269,6 +303,9 @@ ENDS = [
     (REGISTER, "dynamodb:PutItem", "", Stage.deploy),
     (REGISTER, "dynamodb:Query", "", Stage.revert),
     (REGISTER, "ecs:ListTaskDefinitions", "", Stage.deploy_again),
+    (REGISTER, "ecs:RunTask", "", Stage.migrate),
+    (REGISTER, "ecs:StopTask", "", Stage.migrate_without_end),
+    (REGISTER, "ecs:ListServiceDeployments", "", Stage.reply),
     (UPDATE, "ecs:DescribeServices", "", Stage.deploy),
     (UPDATE, "ecs:UpdateService", "", Stage.deploy),
     (UPDATE, "iam:PassRole", "iam:PassedToService", Stage.deploy),
@@ -301,6 +338,14 @@ GOES_ON = [
     (POLL, "ecs:DescribeTaskDefinition", "", Stage.fail),
     (POLL, "ecs:DeregisterTaskDefinition", "", Stage.fail),
     (POLL, "logs:GetLogEvents", "", Stage.fail),
+    (POLL, "ecs:RunTask", "", Stage.smoke),
+    (POLL, "iam:PassRole", "iam:PassedToService", Stage.smoke),
+    (POLL, "ecs:StopTask", "", Stage.smoke_without_end),
+]
+# Without it nothing was deployed anyway; but the reason, or the log, says what could not be done.
+TOLD = [
+    (REGISTER, "logs:GetLogEvents", "", Stage.migrate_badly),
+    (REGISTER, "ecs:DeregisterTaskDefinition", "", Stage.migrate_badly),
 ]
 # Without it something stays unknown, and the outcome or the log says so.
 UNKNOWN = [
@@ -326,6 +371,10 @@ WITH_ALL = {
     "deploy_nothing": "ImageNotFound",
     "fail": '"rolledBack": true',
     "free": "FREE",
+    "migrate_badly": "DeploymentFailed",
+    "migrate_without_end": "DeploymentFailed",
+    "smoke_without_end": '"rolledBack": true',
+    "reply": "InvalidRequest",
     "bury": "KeyError: ",
 }
 """What is to be read of an act that nothing is missing for, where it is not a deployment."""
@@ -408,6 +457,16 @@ def test_without_it_the_deployment_goes_on(
     assert f"may not call {action}" in end
 
 
+@pytest.mark.parametrize(("function", "action", "condition", "act"), TOLD)
+def test_without_it_the_reason_says_so(
+    stage: Stage, function: str, action: str, condition: str, act: Callable[[Stage], str]
+) -> None:
+    with stage.without(function, action, condition):
+        end = act(stage)
+    assert end.startswith('["DeploymentFailed"')
+    assert f"may not call {action}" in end
+
+
 @pytest.mark.parametrize("action", TO_WAKE)
 @pytest.mark.parametrize(("function", "act", "expected"), WAKES, ids=lambda value: getattr(value, "__name__", value))
 def test_without_it_nobody_is_woken(
@@ -429,7 +488,7 @@ def test_without_it_nothing_arrives(stage: Stage, function: str, action: str, co
         assert eventually(stage.deployer.take) == "anything"
 
 
-@pytest.mark.parametrize("act", dict.fromkeys(case[3] for case in [*ENDS, *GOES_ON, *UNKNOWN]))
+@pytest.mark.parametrize("act", dict.fromkeys(case[3] for case in [*ENDS, *GOES_ON, *TOLD, *UNKNOWN]))
 def test_with_all_of_them_it_works(stage: Stage, act: Callable[[Stage], str]) -> None:
     end = act(stage)
     assert "may not call" not in end
@@ -437,7 +496,7 @@ def test_with_all_of_them_it_works(stage: Stage, act: Callable[[Stage], str]) ->
 
 
 def test_every_permission_of_every_function_is_among_them(stage: Stage) -> None:
-    tried = {case[:3] for case in [*ENDS, *GOES_ON, *UNKNOWN, *NOTHING_ARRIVES]}
+    tried = {case[:3] for case in [*ENDS, *GOES_ON, *TOLD, *UNKNOWN, *NOTHING_ARRIVES]}
     tried |= {(function, action, "") for function, *_ in WAKES for action in TO_WAKE}
     given = {
         (function, action, key)
@@ -446,7 +505,7 @@ def test_every_permission_of_every_function_is_among_them(stage: Stage) -> None:
         for action in actions(statement)
         for key in [next((key for operator in statement.get("Condition", {}).values() for key in operator), "")]
     }
-    by_cluster = ("ecs:ListTasks", "ecs:DescribeTasks")
+    by_cluster = ("ecs:ListTasks", "ecs:DescribeTasks", "ecs:RunTask", "ecs:StopTask")
     cluster = {(function, action, "ecs:cluster") for function in (REGISTER, POLL) for action in by_cluster}
     assert {(*each[:2], "") if each in cluster else each for each in given if each[1] not in NOT_SEEN_HERE} == tried
     assert {action for _, action, _ in given} >= set(NOT_SEEN_HERE)

@@ -145,6 +145,8 @@ def _seconds(text: str) -> int:
 _GATES: Mapping[str, Callable[[str], Any]] = {
     "approval": _seconds,
     "before": lambda text: {"command": text.split()},
+    "after": lambda text: {"command": text.split()},
+    "watch": lambda text: {"seconds": _seconds(text)},
 }
 _READERS: dict[str, Callable[[str], dict[str, Any]]] = {
     "repository": _repository,

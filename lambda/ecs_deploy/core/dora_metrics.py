@@ -29,7 +29,8 @@ def dora_metrics(plan: Plan, rollout: Rollout, end: End, now: datetime) -> dict[
             if outcome["outcome"] != Outcome.DEPLOYED:
                 return {}
             restored = {TIME_TO_RESTORE: since_broken} if plan.broken_since else {}
-            return {LEAD_TIME: seconds_between(plan.candidate.requested_at, now), CHANGE_FAILURE: 0, **restored}
+            stable_at = rollout.stable_at or now
+            return {LEAD_TIME: seconds_between(plan.candidate.requested_at, stable_at), CHANGE_FAILURE: 0, **restored}
         case Fail(error, cause):
             if error not in _FAILED or not (rollout.updated_at or rollout.phase is Phase.RETURNING):
                 return {}
@@ -37,5 +38,7 @@ def dora_metrics(plan: Plan, rollout: Rollout, end: End, now: datetime) -> dict[
 
 
 def is_overdue(plan: Plan, rollout: Rollout, now: datetime) -> bool:
-    """Whether a rollout is followed longer than its timeout allows."""
+    """Whether a rollout is followed longer than its timeout allows, which what follows it is not part of."""
+    if rollout.stable_at:
+        return False
     return rollout.updated_at is not None and rollout.elapsed(now) > plan.timeout + rollout.extra + _GRACE

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple, assert_never
 
 from ecs_deploy.core import transitions
-from ecs_deploy.core.decision import Decision, End, Outcome, Register, Update, fail, pause, skip, succeed, wait
+from ecs_deploy.core.decision import Decision, End, Outcome, Register, Succeed, Update, fail, pause, skip, succeed, wait
 from ecs_deploy.core.digests import NOTHING_KNOWN, Proof
 from ecs_deploy.core.errors import Error
 from ecs_deploy.core.formats import short
@@ -52,8 +52,12 @@ def after_poll(
 
 
 def displaced(plan: Plan, rollout: Rollout, state: State, why: str, now: datetime) -> Step:
-    """Somebody else has changed the service: it stays as they want it."""
+    """Somebody else has changed the service: it stays as they want it. What was watched has been deployed."""
     after = transitions.ended(state, plan.execution)
+    if state.owner and state.owner.watched:
+        return Step(
+            succeed(Outcome.DEPLOYED, plan, rollout, now, f"not watched to the end: {why}"), after, Result.DEPLOYED
+        )
     if rollout.failure:
         message = f"{rollout.failure.message} The service was not returned: {why}."
         return Step(fail(plan, rollout.failure, message, rolled_back=None, reasons=(why,)), after, Result.FAILED)
@@ -77,16 +81,12 @@ def _after_deployment(
     now: datetime, proof: Proof,
 ) -> Step:  # fmt: skip
     if verdict.finding is Finding.STABLE and not proof.differences:
-        after = transitions.deployed(
-            state,
-            plan.candidate,
-            plan.containers,
-            Stable(plan.revision, now, proof.digests, plan.parts, plan.written),
-        )
-        return Step(_succeeded(plan, rollout, service, now, proof), after, Result.DEPLOYED)
-    if verdict.finding in {Finding.DISPLACED, Finding.OVERTAKEN}:
+        after = transitions.deployed(state, plan.candidate, plan.containers, stable_as(plan, proof, now))
+        return Step(success(plan, rollout, service, now, proof), after, Result.DEPLOYED)
+    is_watched = state.owner is not None and state.owner.watched is not None
+    if verdict.finding in {Finding.DISPLACED, Finding.OVERTAKEN} or (is_watched and verdict.finding is Finding.GONE):
         return displaced(plan, rollout, state, str(verdict.reason), now)
-    failure = _failure(plan, verdict, explanation, proof)
+    failure = _failure(plan, rollout, verdict, explanation, proof)
     after = transitions.failed(state, plan.candidate, now)
     over = transitions.ended(after, plan.execution)
     if verdict.finding is Finding.GONE or service is None:
@@ -105,8 +105,9 @@ def _after_deployment(
         )
     target = state.stable.revision if state.stable else plan.base.revision
     if not plan.rollback:
+        goes_on = "ECS goes on trying" if rollout.stable_at is None else "the service keeps"
         message = (
-            f"{failure.message} rollback is off in the request, so ECS goes on trying {short(plan.revision)}: "
+            f"{failure.message} rollback is off in the request, so {goes_on} {short(plan.revision)}: "
             f"deploy another image, or {short(target)}, which ran before."
         )
         return Step(fail(plan, failure, message, rolled_back=False), over, Result.FAILED)
@@ -120,6 +121,19 @@ def _after_deployment(
         failure = failure._replace(message=failure.message + also)
     stops = "" if service.is_rolling else rollout.service_deployment
     return Step(Register(plan, rollout.returning(target, failure, stops=stops)), after, Result.FAILED)
+
+
+def stable_as(plan: Plan, proof: Proof, now: datetime) -> Stable:
+    """What is stable once a deployment is."""
+    return Stable(plan.revision, now, proof.digests, plan.parts, plan.written)
+
+
+def watched_to_its_end(plan: Plan, state: State, success: End, unseen: tuple[str, ...]) -> Step:
+    """Nothing has gone wrong while it was watched, as far as that was to be seen."""
+    if isinstance(success, Succeed):
+        reasons = [*success.outcome["reasons"], *unseen]
+        success = success._replace(outcome={**success.outcome, "reasons": reasons}, reasons=tuple(reasons))
+    return Step(success, transitions.ended(state, plan.execution), Result.DEPLOYED)
 
 
 def _after_return(
@@ -158,8 +172,8 @@ def _after_return(
     return Step(end, after, Result.FAILED)
 
 
-def _succeeded(plan: Plan, rollout: Rollout, service: Service | None, now: datetime, proof: Proof) -> End:
-    """A stable end, what people may not expect of it, and where its time went."""
+def success(plan: Plan, rollout: Rollout, service: Service | None, now: datetime, proof: Proof) -> End:
+    """The end of a stable deployment, what people may not expect of it, and where its time went."""
     if not plan.registered and plan.revision == plan.base.revision and rollout.deployment == plan.base.deployment:
         why = f"the service ran {short(plan.revision)} already, so ECS made no deployment"
         return skip(Outcome.UNCHANGED, plan.cluster, plan.service, plan.candidate, plan.image, now, why)
@@ -182,7 +196,7 @@ def _succeeded(plan: Plan, rollout: Rollout, service: Service | None, now: datet
     return end._replace(outcome={**end.outcome, **spent})
 
 
-def _failure(plan: Plan, verdict: Verdict, explanation: Explanation, proof: Proof) -> Failure:
+def _failure(plan: Plan, rollout: Rollout, verdict: Verdict, explanation: Explanation, proof: Proof) -> Failure:
     what = f"{short(plan.revision)} ({plan.image}) on {plan.service} of the cluster {plan.cluster}"
     if verdict.finding is Finding.GONE:
         reason = str(verdict.reason)
@@ -193,4 +207,5 @@ def _failure(plan: Plan, verdict: Verdict, explanation: Explanation, proof: Proo
     if verdict.finding is Finding.TIMED_OUT:
         message = f"{what} was not stable after {plan.timeout} seconds: {explanation.cause}"
         return Failure(Error.DEPLOYMENT_TIMED_OUT, message, explanation.reasons)
-    return Failure(Error.DEPLOYMENT_FAILED, f"{what} did not become stable: {explanation.cause}", explanation.reasons)
+    became = "did not become stable" if rollout.stable_at is None else "was stable, and does not stay"
+    return Failure(Error.DEPLOYMENT_FAILED, f"{what} {became}: {explanation.cause}", explanation.reasons)

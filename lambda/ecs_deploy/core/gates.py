@@ -1,7 +1,8 @@
 """What a request has to pass before its turn: somebody's approval, then a task that ends well.
 
 Meanwhile it displaces nothing. What it has passed stands in the state until its turn, so that a retry asks nobody
-again and starts no second task. Of several that ask for the same containers, only the newest goes on asking.
+again and starts no second task. Of several that ask for the same containers, only the newest goes on asking. The task
+after an update is noted in the same way.
 """
 
 from collections.abc import Collection
@@ -59,28 +60,25 @@ class TaskFailed(NamedTuple):
     why: str
 
 
-GateRuling = Passed | Asking | Displaced | Rejected | Blocked | Begin | Follow | TaskFailed
+GateRuling = Passed | Asking | Displaced | Rejected
+TaskRuling = Passed | Blocked | Begin | Follow | TaskFailed
 
 
-def rule(
-    state: State, execution: str, now: datetime, *, approval: int, has_task: bool, over: Collection[str] = ()
-) -> GateRuling:
-    """What a request at its gate has to do. `approval` is the seconds that there are for an answer, 0 for no approval.
-
-    `over` are other executions whose tasks have ended.
-    """
+def rule(state: State, execution: str, now: datetime, approval: int) -> GateRuling:
+    """Whether a request is approved, for which there are so many seconds; 0 if nobody has to approve it."""
     gate = state.gates[execution]
-    if approval and gate.answer is None:
-        until = gate.since + timedelta(seconds=approval)
-        if newer := _newer(state, gate):
-            return Displaced(newer)
-        return Asking(until) if now < until else Rejected(f"nobody has approved it until {instant(until)}")
-    if gate.answer and not gate.answer.is_yes:
-        return Rejected(f"{gate.answer.by} has rejected it: {gate.answer.why}")
-    return _of_task(state, execution, over) if has_task else Passed()
+    if gate.answer:
+        return Passed() if gate.answer.is_yes else Rejected(f"{gate.answer.by} has rejected it: {gate.answer.why}")
+    if not approval:
+        return Passed()
+    until = gate.since + timedelta(seconds=approval)
+    if newer := _newer(state, gate):
+        return Displaced(newer)
+    return Asking(until) if now < until else Rejected(f"nobody has approved it until {instant(until)}")
 
 
-def _of_task(state: State, execution: str, over: Collection[str]) -> GateRuling:
+def rule_of_task(state: State, execution: str, over: Collection[str] = ()) -> TaskRuling:
+    """What to do about the task of an execution; `over` are others whose tasks have ended."""
     task = state.gates[execution].task
     if task and task.failure:
         return TaskFailed(task.failure)

@@ -28,6 +28,7 @@ def status_of(
         "newest": {name: _candidate(each) for name, each in state.newest.items()},
         "held": list(held),
         "owner": state.owner.execution if state.owner else None,
+        "watches": state.owner is not None and state.owner.watched is not None,
         "waiting": [
             {"execution": name.rpartition(":")[2], "for": _waits_for(gate), "since": instant(gate.since)}
             for name, gate in state.gates.items()

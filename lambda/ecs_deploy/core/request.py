@@ -231,7 +231,7 @@ class _Reader:
     OF_AN_IMAGE = ("tag", "container", "pin", "requireRollback", "retain")
     OF_A_DEPLOYMENT = (
         *("timeout", "rollback", "push", "restart", "dryRun"),
-        *("approval", "before"),
+        *("approval", "before", "after", "watch"),
     )
     KEYS = frozenset({"cluster", "service", "serviceTags", "why", *WANTED, *OF_AN_IMAGE, *OF_A_DEPLOYMENT})
 

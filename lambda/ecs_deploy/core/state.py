@@ -100,6 +100,13 @@ class Hold(NamedTuple):
     at: datetime
 
 
+class Watched(NamedTuple):
+    """What is stable, and returned from if something goes wrong yet; deployed once nobody watches it any more."""
+
+    candidate: Candidate
+    stable: Stable
+
+
 class Owner(NamedTuple):
     """The execution that deploys to the service now; one at a time."""
 
@@ -107,6 +114,7 @@ class Owner(NamedTuple):
     containers: tuple[str, ...]
     since: datetime
     phase: Phase = Phase.DEPLOYING
+    watched: Watched | None = None
 
 
 class Answer(NamedTuple):

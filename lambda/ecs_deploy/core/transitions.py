@@ -24,6 +24,7 @@ from ecs_deploy.core.state import (
     Result,
     Stable,
     State,
+    Watched,
 )
 
 
@@ -115,6 +116,7 @@ def after_turn(
     match ruling:
         case Granted(containers):
             is_mine = state.owner is not None and state.owner.execution == candidate.execution
+            state = state if is_mine else settled(state)
             owner = state.owner if is_mine else Owner(candidate.execution, containers, now)
             after = _accepted(state, candidate, containers)._replace(owner=owner, stable=stable)
             return after._replace(
@@ -235,10 +237,25 @@ def unlocked(state: State, call: Intent, now: datetime) -> State:
     )
 
 
+def watched(state: State, candidate: Candidate, stable: Stable) -> State:
+    """A deployment is stable, and its execution watches it for a while."""
+    owner = state.owner._replace(watched=Watched(candidate, stable)) if state.owner else None
+    return left(state, candidate.execution)._replace(owner=owner)
+
+
+def settled(state: State) -> State:
+    """What is stable and watched counts as deployed; by whom it is watched, or was, does not change."""
+    owner = state.owner
+    if owner is None or owner.watched is None:
+        return state
+    after = deployed(state, owner.watched.candidate, owner.containers, owner.watched.stable)
+    return after._replace(owner=owner._replace(watched=None))
+
+
 def deployed(state: State, candidate: Candidate, containers: tuple[str, ...], stable: Stable) -> State:
     """A deployment became stable: the end of its execution."""
     done = {**state.deployed, **dict.fromkeys(containers, candidate)}
-    return state._replace(deployed=done, stable=stable, owner=None, broken_since=None)
+    return left(state, candidate.execution)._replace(deployed=done, stable=stable, owner=None, broken_since=None)
 
 
 def failed(state: State, candidate: Candidate, now: datetime) -> State:
@@ -247,13 +264,15 @@ def failed(state: State, candidate: Candidate, now: datetime) -> State:
         name: each._replace(failed_at=now) if each.request == candidate.request else each
         for name, each in state.newest.items()
     }
-    owner = state.owner._replace(phase=Phase.RETURNING) if state.owner else None
-    return state._replace(newest=newest, owner=owner, broken_since=min(state.broken_since or now, candidate.started_at))
+    owner = state.owner._replace(phase=Phase.RETURNING, watched=None) if state.owner else None
+    broken_since = min(state.broken_since or now, candidate.started_at)
+    return left(state, candidate.execution)._replace(newest=newest, owner=owner, broken_since=broken_since)
 
 
 def ended(state: State, execution: str, *, restored: bool = False) -> State:
     """An execution is over, whatever became of it; `restored` if the service is back on what was stable."""
     mine = state.owner is not None and state.owner.execution == execution
+    state = left(settled(state) if mine else state, execution)
     return state._replace(owner=None if mine else state.owner, broken_since=None if restored else state.broken_since)
 
 

@@ -1,10 +1,11 @@
 """The end of an execution: written once, and found again by a step whose answer was lost."""
 
-from ecs_deploy.aws import dynamodb
+from ecs_deploy.aws import dynamodb, ecs
 from ecs_deploy.core import follow
 from ecs_deploy.core.decision import Decision, Register, decision_from
+from ecs_deploy.core.errors import AwsUnavailable, DeployError
 from ecs_deploy.core.plan import Plan, Rollout
-from ecs_deploy.core.state import Phase, Result, State
+from ecs_deploy.core.state import Entry, Phase, Result, Stable, State
 from ecs_deploy.handlers import runtime, step, table
 
 
@@ -25,16 +26,33 @@ def lost_ownership(plan: Plan, rollout: Rollout, state: State) -> Decision | Non
     return end
 
 
+def deregister(revision: str) -> None:
+    """Keep a failed revision from being anybody's "latest"; the end stands without it.
+
+    sil-org/ecs-deploy#197 tells of a scheduled task that took one.
+    """
+    try:
+        ecs.deregister_task_definition(revision)
+    except (DeployError, AwsUnavailable) as error:
+        runtime.logger.warning("The revision could not be deregistered", revision=revision, reason=str(error))
+
+
+def deployed_entry(plan: Plan, before: Stable | None, stable: Stable, end: Decision) -> Entry:
+    """The entry of an execution whose deployment is `stable`, and what was so `before`."""
+    return step.entry_of(plan, Result.DEPLOYED, end)._replace(
+        digests=stable.digests,
+        replaced_digests=before.digests if before else {},
+        copies={plan.revision: plan.copy_of} if plan.copy_of else {},
+    )
+
+
 def write(plan: Plan, state: State, made: follow.Step) -> Decision:
     """Write what the table keeps of a decision, and answer it. Raises `Conflict`."""
     if made.result:
         entry = step.entry_of(plan, made.result, made.decision)
         before, after = state.stable, made.state.stable if made.state else None
         if after and made.result is Result.DEPLOYED:
-            copies = {plan.revision: plan.copy_of} if plan.copy_of else {}
-            entry = entry._replace(
-                digests=after.digests, replaced_digests=before.digests if before else {}, copies=copies
-            )
+            entry = deployed_entry(plan, before, after, made.decision)
         elif after and before and after.revision != before.revision:
             entry = entry._replace(copies={after.revision: before.revision})
         table.write(plan.key, before=state, state=made.state, entry=entry)

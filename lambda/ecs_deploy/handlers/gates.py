@@ -1,32 +1,32 @@
 """What a request waits for before its turn: people are asked, its task runs, and whoever answers is heard."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
-from hashlib import sha256
+from datetime import timedelta
 from typing import Any, NamedTuple, assert_never
 
 from ecs_deploy.aws import ecs, ecs_tasks
 from ecs_deploy.core import gates, task_run
 from ecs_deploy.core.decision import Ask, Decision, Outcome, Succeed, Turn, WaitForTurn, skip
-from ecs_deploy.core.errors import DeployError, Error, RevisionNotFound
+from ecs_deploy.core.errors import DeployError, Error
 from ecs_deploy.core.formats import instant
-from ecs_deploy.core.gate_keys import GateKeys, TaskKeys
+from ecs_deploy.core.gate_keys import GateKeys
 from ecs_deploy.core.poll_schedule import AFTER_SIGNAL, next_pause
 from ecs_deploy.core.request import Answer, Request
 from ecs_deploy.core.service import Service
 from ecs_deploy.core.state import Answer as Answered
-from ecs_deploy.core.state import Candidate, Entry, GateTask, Result, State
+from ecs_deploy.core.state import Candidate, Entry, Result, State
 from ecs_deploy.core.task_definition import differences
-from ecs_deploy.core.task_run import TaskEnd, TaskVerdict
-from ecs_deploy.core.verdict import NOT_SHOWN_YET
-from ecs_deploy.handlers import runtime, table, tasks
+from ecs_deploy.handlers import ending, runtime, table, tasks
 
 # Longer than the function that starts it may run.
 _STARTS_WITHIN = timedelta(seconds=90)
 
 
 class Gated(NamedTuple):
-    """A request at its gate: what it would deploy, and the state as it was read."""
+    """A request at its gate: what it would deploy, and the state as it was read.
+
+    It `registers` a revision, unless it is for one that is there.
+    """
 
     key: str
     keys: GateKeys
@@ -40,10 +40,25 @@ class Gated(NamedTuple):
     entry: Entry
     signals: int
     has_asked: bool
+    registers: bool
 
     @property
     def execution(self) -> str:
         return self.candidate.execution
+
+
+def check(keys: GateKeys, document: Mapping[str, Any], containers: tuple[str, ...]) -> None:
+    """Refuse what could never be passed. Raises `DeployError`, `AwsUnavailable`."""
+    for what, task in ((tasks.BEFORE, keys.before), (tasks.AFTER, keys.after)):
+        if task:
+            task_run.container_of(task, what, document, containers)
+    if keys.watch and keys.watch.alarms:
+        # Few requests have any, and each start would wait for the SDK's client.
+        from ecs_deploy.aws import cloudwatch  # noqa: PLC0415
+
+        there = {each.name for each in cloudwatch.describe_alarms(keys.watch.alarms)}
+        if unknown := [each for each in keys.watch.alarms if each not in there]:
+            raise DeployError(Error.INVALID_REQUEST, f"watch.alarms: there is no alarm {', '.join(unknown)}.")
 
 
 def wait(gated: Gated, register: Callable[[], str], *, is_skipped: bool) -> Decision | State:
@@ -59,46 +74,34 @@ def wait(gated: Gated, register: Callable[[], str], *, is_skipped: bool) -> Deci
     if gated.execution not in gated.state.gates:
         asks = bool(gated.keys.approval)
         after = gates.entered(gated.state, gated.candidate, gated.containers, now, asks=asks)
-        gated = _written(gated, after, gated.entry)
-    return _after(gated, _ruling(gated, now), now, register)
-
-
-def _ruling(gated: Gated, now: datetime) -> gates.GateRuling:
-    unfinished = gates.others(gated.state, gated.execution)
-    over = {name for name, each in unfinished.items() if is_over(gated.service.cluster, each)}
-    for name, each in unfinished.items():
-        if name not in over and each.task and now >= each.deadline:
-            # Its own execution may be dead.
-            ecs_tasks.stop(gated.service.cluster, each.task, "ecs-deploy: not ended in its time")
-    return gates.rule(
-        gated.state,
-        gated.execution,
-        now,
-        approval=gated.keys.approval,
-        has_task=gated.keys.before is not None,
-        over=over,
-    )
-
-
-def _after(gated: Gated, ruling: gates.GateRuling, now: datetime, register: Callable[[], str]) -> Decision | State:
+        gated = gated._replace(state=table.written(gated.key, gated.state, after, gated.entry))
+    ruling = gates.rule(gated.state, gated.execution, now, gated.keys.approval)
     match ruling:
         case gates.Passed():
-            return gated.state
+            return _run(gated, register)
         case gates.Asking(until):
             return _ask(gated, instant(until), (until - now).total_seconds())
         case gates.Displaced(by):
             return _displaced(gated, by)
         case gates.Rejected(why):
             raise DeployError(Error.NOT_APPROVED, f"{gated.image} was not deployed: {why}.")
-        case gates.TaskFailed(why):
-            raise DeployError(Error.DEPLOYMENT_FAILED, why)
-        case gates.Blocked():
-            return _later(gated, task_run.next_look(gated.state.gates[gated.execution].since, now))
-        case gates.Begin(noted):
-            return _begin(gated, noted, register)
-        case gates.Follow(task):
-            return _follow(gated, task)
     assert_never(ruling)
+
+
+def _run(gated: Gated, register: Callable[[], str]) -> Decision | State:
+    """Run the task before, if there is one."""
+    keys = gated.keys.before
+    if keys is None:
+        return gated.state
+    container = task_run.container_of(keys, tasks.BEFORE, gated.document, gated.containers)
+    run = tasks.Run(gated.key, gated.execution, tasks.BEFORE, keys, gated.service, gated.document, container)
+    progress = tasks.advance(run, gated.state, register)
+    if progress.failure:
+        task = progress.state.gates[gated.execution].task
+        if task and gated.registers:
+            ending.deregister(task.revision)
+        raise DeployError(Error.DEPLOYMENT_FAILED, f"{gated.image} was not deployed. {progress.failure}.")
+    return _later(gated, progress.seconds) if progress.seconds else progress.state
 
 
 def answer(requested: Request, wanted: Answer, candidate: Candidate) -> Decision:
@@ -158,68 +161,5 @@ def _displaced(gated: Gated, by: Candidate) -> Succeed:
     why = f"{by.execution} is newer, and asks for approval instead"
     end = skip(Outcome.SUPERSEDED, cluster, service, gated.candidate, gated.image, runtime.now(), why)
     entry = gated.entry._replace(result=Result.SUPERSEDED, ended_at=runtime.now())
-    _written(gated, gates.left(gated.state, gated.execution), entry)
+    table.write(gated.key, before=gated.state, state=gates.left(gated.state, gated.execution), entry=entry)
     return end
-
-
-def _begin(gated: Gated, noted: GateTask | None, register: Callable[[], str]) -> Decision:
-    """Write down that the task is about to be started, then start it, or find it where an earlier try has."""
-    now, keys = runtime.now(), _keys(gated)
-    container = _container(gated)
-    token = sha256(f"{gated.execution}/before".encode()).hexdigest()[:36]
-    task = noted or GateTask(token, register(), now, now, now + timedelta(seconds=keys.timeout))
-    gated = _written(gated, gates.with_task(gated.state, gated.execution, task._replace(until=now + _STARTS_WITHIN)))
-    try:
-        arn = tasks.start(gated.service, task.revision, container, keys, task.token, may_run=noted is not None)
-    except DeployError as error:
-        if isinstance(error, RevisionNotFound):
-            raise
-        return _failed(gated, task, TaskVerdict(TaskEnd.FAILED, error.message))
-    gated = _written(gated, gates.with_task(gated.state, gated.execution, task._replace(task=arn)))
-    return _later(gated, task_run.next_look(task.at, now))
-
-
-def _follow(gated: Gated, task: GateTask) -> Decision | State:
-    found = tasks.observe(gated.service, gated.document, task.task, _container(gated), _keys(gated), task.at)
-    match found.end:
-        case TaskEnd.RUNS | TaskEnd.OVERDUE:
-            return _later(gated, task_run.next_look(task.at, runtime.now()))
-        case TaskEnd.PASSED:
-            passed = gates.with_task(gated.state, gated.execution, task._replace(is_passed=True))
-            return _written(gated, passed).state
-        case TaskEnd.FAILED:
-            return _failed(gated, task, found)
-    assert_never(found.end)
-
-
-def _failed(gated: Gated, task: GateTask, found: TaskVerdict) -> Decision:
-    """Write down that the task failed, so that no retry starts it again, and end by it."""
-    why = f"{gated.image} was not deployed: {tasks.failure('before', _keys(gated), found)}"
-    _written(gated, gates.with_task(gated.state, gated.execution, task._replace(failure=why)))
-    ecs.deregister_task_definition(task.revision)
-    raise DeployError(Error.DEPLOYMENT_FAILED, why)
-
-
-def _keys(gated: Gated) -> TaskKeys:
-    if gated.keys.before is None:
-        raise ValueError("only a request with a task comes here")
-    return gated.keys.before
-
-
-def _container(gated: Gated) -> str:
-    return task_run.container_of(_keys(gated), "before", gated.document, gated.containers)
-
-
-def is_over(cluster: str, task: GateTask) -> bool:
-    """Whether the task of another execution has ended, or was never started. Raises `DeployError`, `AwsUnavailable`."""
-    now = runtime.now()
-    if task.task:
-        described = ecs_tasks.describe(cluster, task.task)
-        return now - task.at >= NOT_SHOWN_YET if described is None else described.status == "STOPPED"
-    return now >= task.until and ecs_tasks.find(cluster, task.token, stopped=False) is None
-
-
-def _written(gated: Gated, state: State, entry: Entry | None = None) -> Gated:
-    """Write the state, and an entry; answer with the state as it is now. Raises `dynamodb.Conflict`."""
-    table.write(gated.key, before=gated.state, state=state, entry=entry)
-    return gated._replace(state=state._replace(rev=gated.state.rev + 1))

@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ecs_deploy.aws import dynamodb, ecs, waits
-from ecs_deploy.core import crash_loop, digests, follow, verdict
+from ecs_deploy.core import crash_loop, digests, follow, gate_keys, verdict
 from ecs_deploy.core.base import is_since, late_revisions, own_revisions
-from ecs_deploy.core.decision import Decision, Register, wait
+from ecs_deploy.core.decision import Decision, Fail, Register, Succeed, Wait, decision_from, wait
 from ecs_deploy.core.digests import Proof
 from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
 from ecs_deploy.core.plan import Explanation, Plan, Progress, Rollout
@@ -14,7 +14,7 @@ from ecs_deploy.core.service import Service
 from ecs_deploy.core.service_deployment import ServiceDeployment
 from ecs_deploy.core.state import Phase, State
 from ecs_deploy.core.verdict import Finding, Followed, Verdict
-from ecs_deploy.handlers import ending, runtime, step
+from ecs_deploy.handlers import afterwards, ending, runtime, step
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -32,20 +32,53 @@ def handler(plan: Plan, rollout: Rollout, event: step.Event, _context: "LambdaCo
     for _ in range(_MOST_TRIES):
         state = dynamodb.read_state(plan.key, runtime.now())
         if ended := ending.lost_ownership(plan, before, state):
+            afterwards.abandon(plan, state)
             return _roll_back(ended, state)
         service, polled, judged = _read(plan, before, state)
         polled = polled._replace(progress=_progress(service, polled))
-        proof = _prove(plan, polled, judged, service, state)
-        explanation = _explain(plan, polled, judged, service)
-        made = follow.after_poll(plan, polled, judged, explanation, service, state, runtime.now(), proof)
-        runtime.logger.info("Polled", finding=judged.finding.name, reason=judged.reason, polls=polled.polls)
-        if made.deregisters:
-            _deregister(plan.revision)
         try:
-            return _roll_back(ending.write(plan, state, made), state)
+            made, state = _follow(plan, polled, judged, service, state)
+            if isinstance(made, Wait):
+                return made
+            runtime.logger.info("Polled", finding=judged.finding.name, reason=judged.reason, polls=polled.polls)
+            if made.deregisters:
+                ending.deregister(plan.revision)
+            decision = ending.write(plan, state, made)
         except dynamodb.Conflict:
             continue
+        if isinstance(decision, Succeed | Fail):
+            afterwards.abandon(plan, state)
+        return _roll_back(decision, state)
     raise AwsUnavailable(f"the state of {plan.key} is written by others all the time")
+
+
+def _follow(
+    plan: Plan, rollout: Rollout, judged: Verdict, service: Service | None, state: State
+) -> tuple[follow.Step | Wait, State]:  # fmt: skip
+    """What follows a verdict, and the state as it is by then. Raises `dynamodb.Conflict`."""
+    now = runtime.now()
+    is_watched = state.owner is not None and state.owner.watched is not None
+    is_stable = judged.finding is Finding.STABLE and rollout.phase is Phase.DEPLOYING
+    proof = digests.NOTHING_KNOWN if is_stable and is_watched else _prove(plan, rollout, judged, service, state)
+    explanation = _explain(plan, rollout, judged, service)
+    if service and is_stable and not proof.differences and gate_keys.read(plan.request).come_after:
+        stable, success = follow.stable_as(plan, proof, now), follow.success(plan, rollout, service, now, proof)
+        found = afterwards.carry_on(plan, rollout, state, service, stable, success)
+        if isinstance(found, Wait):
+            return found, state
+        state = found.state
+        if isinstance(found, afterwards.Failed):
+            judged, rollout = (
+                Verdict(Finding.FAILED, found.reason),
+                rollout._replace(stable_at=rollout.stable_at or now),
+            )
+            explanation = found.explanation or _explain(plan, rollout, judged, service)
+        elif is_watched:
+            entry = dynamodb.read_entry(plan.key, plan.candidate)
+            known = decision_from(entry.answer) if entry and entry.answer else success
+            success = success if isinstance(known, Register) else known
+            return follow.watched_to_its_end(plan, state, success, found.unseen), state
+    return follow.after_poll(plan, rollout, judged, explanation, service, state, now, proof), state
 
 
 def _progress(service: Service | None, rollout: Rollout) -> Progress | None:
@@ -194,14 +227,3 @@ def _service_deployment(rollout: Rollout, service: Service) -> ServiceDeployment
     except (DeployError, AwsUnavailable) as error:
         runtime.logger.warning("The service deployment could not be read", reason=str(error))
         return None
-
-
-def _deregister(revision: str) -> None:
-    """Keep a failed revision from being anybody's "latest"; the end stands without it.
-
-    sil-org/ecs-deploy#197 tells of a scheduled task that took one.
-    """
-    try:
-        ecs.deregister_task_definition(revision)
-    except (DeployError, AwsUnavailable) as error:
-        runtime.logger.warning("The revision could not be deregistered", revision=revision, reason=str(error))

@@ -15,6 +15,7 @@ from ecs_deploy.core.decision import Decision, Outcome, Turn, Update, WaitForTur
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
 from ecs_deploy.core.formats import family, short, tag_value
+from ecs_deploy.core.gate_keys import GateKeys
 from ecs_deploy.core.gates import left
 from ecs_deploy.core.history import ran_with, revision_before
 from ecs_deploy.core.plan import Plan, Rollout
@@ -79,8 +80,13 @@ class Job(NamedTuple):
     revert_hold: Hold | None = None
 
     @property
+    def known(self) -> State:
+        """The state as whoever takes over finds it: what is stable and watched was deployed."""
+        return transitions.settled(self.state)
+
+    @property
     def base(self) -> Base:
-        return base_of(self.service, self.state, self.now)
+        return base_of(self.service, self.known, self.now)
 
 
 @step.first
@@ -246,7 +252,7 @@ def _still_waits(requested: Request, candidate: Candidate, turn: Turn) -> Decisi
 def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision:
     """Take the turn, and register a revision once it is granted. Raises `Conflict`."""
     found = ecs.describe_task_definition(job.base.revision)
-    stable = observed_stable(job.service, job.state, job.now)
+    stable = observed_stable(job.service, job.known, job.now)
     stable = stable and images.with_digests(stable, job.service, found)
     wanted = _wanted(job, found, stable)
     stable = stable and images.with_parts(stable, wanted.containers, wanted.found)
@@ -255,8 +261,11 @@ def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision
     is_begun = any(each.request == candidate.request for each in job.state.intents)
     runs = "" if is_begun else job.service.current
     ruling = transitions.take_turn(
-        job.state._replace(stable=stable), candidate, wanted.containers, runs=runs, shown=wanted.shown, held=job.held
+        job.known._replace(stable=stable), candidate, wanted.containers, runs=runs, shown=wanted.shown, held=job.held
     )
+    if job.request.gates != GateKeys() and not isinstance(ruling, Skipped):
+        document = wanted.document or ecs.describe_task_definition(wanted.revision).document
+        gates.check(job.request.gates, document, wanted.containers)
     if job.request.dry_run:
         return _rehearsed(job, candidate, found, wanted, ruling)
     is_owner = job.state.owner is not None and job.state.owner.execution == candidate.execution
@@ -308,6 +317,7 @@ def _wait_at_gates(
         entry=_entry(job, candidate, wanted, wanted.containers, None),
         signals=job.signals,
         has_asked=turn is not None and turn.has_asked,
+        registers=not wanted.revision,
     )
     return gates.wait(
         gated,
@@ -511,7 +521,7 @@ def _plan(job: Job, candidate: Candidate, wanted: Wanted, revision: str, stable:
         timeout=job.request.timeout,
         rollback=job.request.rollback,
         registered=not wanted.revision,
-        broken_since=job.state.broken_since,
+        broken_since=job.known.broken_since,
         digests=wanted.digests,
         parts=wanted.parts,
         written=wanted.written,

@@ -87,7 +87,10 @@ def following(decide: Callable[[Plan, Rollout, Event, "LambdaContext"], Decision
         answer = as_answer(decision)
         if isinstance(decision, Succeed | Fail):
             _count_end(decision, dora_metrics.dora_metrics(plan, rollout, decision, runtime.now()), plan.key)
-            answer["notification"] = notifications.outcome(notifications.Case.of(plan), decision, runtime.now())
+            # A watch is no part of how long it took.
+            over_at = rollout.stable_at if isinstance(decision, Succeed) else None
+            case = notifications.Case.of(plan)
+            answer["notification"] = notifications.outcome(case, decision, over_at or runtime.now())
             return answer
         if isinstance(decision, Pause):
             answer["notification"] = notifications.paused(plan, decision.rollout, decision.hook)

@@ -36,6 +36,12 @@ def write(key: str, *, before: State, state: State | None = None, entry: Entry |
         runtime.logger.warning("Who waits could not be woken", service=key, reason=str(error))
 
 
+def written(key: str, before: State, state: State, entry: Entry | None = None) -> State:
+    """As `write`; answers the state as it is then."""
+    write(key, before=before, state=state, entry=entry)
+    return state._replace(rev=before.rev + 1)
+
+
 def change(key: str, now: datetime, rule: Callable[[State], Change]) -> Any:
     """Read the state, write what the rule makes of it, answer its ruling. Raises `DeployError`, `AwsUnavailable`."""
     for _ in range(_MOST_TRIES):

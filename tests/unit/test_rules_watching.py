@@ -1,0 +1,69 @@
+"""The rule of a watch: what returns a service that is stable, when the next look is, and when it is over."""
+
+from datetime import datetime
+
+from ecs_deploy.core import watching
+from ecs_deploy.core.gate_keys import WatchKeys
+from ecs_deploy.core.poll_schedule import AFTER_SIGNAL
+from ecs_deploy.core.service import Container, Task
+from ecs_deploy.core.watching import Alarm, Alarmed, Goes, Over, Watch
+from tests.support.rules import at, table, td, typed
+
+
+def stopped(minutes: float, code: str = "EssentialContainerExited", reason: str = "") -> Task:
+    """A task that stopped in that minute."""
+    containers = (Container("app", 1, None),)
+    return Task("arn", td(2), "STOPPED", "UNKNOWN", at(0), at(0), at(minutes), code, reason, "ecs-svc/2", containers)
+
+
+SCALED_IN = stopped(3, "ServiceSchedulerInitiated", "Scaling activity initiated by a person")
+
+
+def judged(
+    *tasks: Task, alarm: str = "OK", since: datetime | None = None, minutes: float = 3, seconds: int = 600,
+    desired: int = 2, looks: int = len(AFTER_SIGNAL),
+) -> Watch:  # fmt: skip
+    """A watch that began in the second minute, of a service that was updated in the first one."""
+    keys, alarms = WatchKeys(seconds, ("load",)), [Alarm("load", alarm, since)]
+    return watching.watch(keys, at(2), at(1), at(minutes), alarms=alarms, tasks=tasks, desired=desired, looks=looks)
+
+
+GONE_OFF = Alarmed("the alarm load went off while it was watched")
+THREE = Alarmed("3 of its tasks failed while it was watched", is_of_tasks=True)
+
+
+@table(
+    "found, expected",
+    {
+        "nothing has happened": (judged(), Goes(30)),
+        "it has just begun": (judged(minutes=2), Goes(30)),
+        "it is almost over": (judged(minutes=11.9), Goes(6)),
+        "it is over": (judged(minutes=12), Over()),
+        "it is long over": (judged(minutes=99), Over()),
+        "a day is looked at less often": (judged(seconds=86_400), Goes(173)),
+        "an event has come": (judged(looks=0), Goes(1)),
+        "and four looks ago": (judged(looks=4), Goes(8)),
+        "an alarm goes off": (judged(alarm="ALARM", since=at(2)), GONE_OFF),
+        "an alarm went off between the update and the watch": (judged(alarm="ALARM", since=at(1)), GONE_OFF),
+        "an alarm went off before the update": (judged(alarm="ALARM", since=at(0.9)), Goes(30)),
+        "nobody knows when an alarm went off": (judged(alarm="ALARM"), GONE_OFF),
+        "an alarm has too few data": (judged(alarm="INSUFFICIENT_DATA", since=at(2)), Goes(30)),
+        "an alarm goes off at the end": (judged(alarm="ALARM", since=at(12), minutes=12), GONE_OFF),
+        "two tasks fail": (judged(stopped(2), stopped(3)), Goes(30)),
+        "three tasks fail": (judged(stopped(2), stopped(3), stopped(3)), THREE),
+        "three, one of them before": (judged(stopped(1.9), stopped(3), stopped(3)), Goes(30)),
+        "three, one of which was scaled in": (judged(stopped(2), stopped(3), SCALED_IN), Goes(30)),
+        "three of many": (judged(stopped(2), stopped(3), stopped(3), desired=10), Goes(30)),
+        "half of many": (
+            judged(*(stopped(3) for _ in range(5)), desired=10),
+            Alarmed("5 of its tasks failed while it was watched", is_of_tasks=True),
+        ),
+        "half of an odd number": (judged(*(stopped(3) for _ in range(5)), desired=11), Goes(30)),
+        "two hundred of a thousand": (
+            judged(*(stopped(3) for _ in range(200)), desired=1000),
+            Alarmed("200 of its tasks failed while it was watched", is_of_tasks=True),
+        ),
+    },
+)
+def test_a_watch(found: Watch, expected: Watch) -> None:
+    assert typed(found) == typed(expected)
