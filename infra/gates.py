@@ -24,6 +24,8 @@ def task(value: object) -> str | None:
     """What is wrong with a task that a push has to pass."""
     if not isinstance(value, dict):
         return 'must be an object with a command, such as {"command": ["bin/migrate"]}'
+    if "service" in value or "soak" in value:
+        return "is a task to run once the service is stable; what it takes over from another service is promotedFrom"
     command, timeout = value.get("command"), value.get("timeout", 600)
     problems = [f"has {key}, and the keys are command, container and timeout" for key in value if key not in _OF_TASKS]
     if not isinstance(command, list) or not command or not all(isinstance(each, str) for each in command):

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from semantic_version import NpmSpec
@@ -59,6 +59,15 @@ _MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 
 
 @dataclass(frozen=True)
+class Stage:
+    """An earlier stage: a service, and the seconds that it has to run something before that is taken over."""
+
+    cluster: str
+    service: str
+    soak: int
+
+
+@dataclass(frozen=True)
 class Target:
     """One entry of `targets`. Without a `repository` no push starts it; `timeout` is in seconds.
 
@@ -72,6 +81,8 @@ class Target:
     Pushes wait until their image is `minAge` seconds old, while the change calendar `window` is closed, while the
     `alarm` is not OK, and, with `stickyRevert`, after a revert by hand. They have to pass an `approval`, within so many
     seconds, the task `before`, and once they are stable the one `after`, and a `watch`.
+
+    With `promotedFrom` no push starts it: it takes over what an earlier stage has run for some time.
     """
 
     cluster: str
@@ -96,6 +107,7 @@ class Target:
     before: Mapping[str, object] | None = None
     after: Mapping[str, object] | None = None
     watch: Mapping[str, object] | None = None
+    promotedFrom: Stage | None = None  # noqa: N815
 
     @property
     def gates(self) -> dict[str, object]:
@@ -128,11 +140,15 @@ def parse(value: object, registries: Sequence[str] = (), *, may_be_empty: bool =
         if host := _HOST.match(entry.get("repository", "")):
             more |= {"registry": host["host"], "repository": entry["repository"][host.end() :]}
         more |= {"minAge": (_minutes(entry["minAge"]) or 0) * 60} if "minAge" in entry else {}
+        if stage := entry.get("promotedFrom"):
+            soak = (_minutes(stage["soak"]) or 0) * 60
+            more |= {"promotedFrom": Stage(stage["cluster"], stage["service"], soak)}
         target = Target(**{**entry, **read, **more})
         problems += _shared_parameter(index, target, targets)
         if target in targets:
             problems.append(f"cdk.json, targets[{index}]: says the same as targets[{targets.index(target)}].")
         targets.append(target)
+    problems += _stages(targets, may_be_elsewhere=may_be_empty)
     if problems:
         raise InvalidContext(*problems)
     return tuple(targets)
@@ -151,7 +167,7 @@ def as_json(targets: Sequence[Target]) -> str:
     return json.dumps(
         [
             {key: getattr(each, name) for key, name in (dict(zip(keys, keys, strict=True)) | renamed).items()}
-            | {"gates": each.gates}
+            | {"gates": each.gates, "promoted_from": asdict(each.promotedFrom) if each.promotedFrom else None}
             for each in targets
         ]
     )
@@ -190,8 +206,34 @@ def _problems(entry: object, registries: Sequence[str]) -> list[str]:
     meaningless += ["reconcile"] if entry.get("reconcile") is not None else []
     if "parameter" in entry and not entry.keys() & {"repository", "container"}:
         problems.append(".parameter: needs repository or container, which says whose image to write.")
+    if "promotedFrom" in entry:
+        problems += [f".{key}: has no meaning with promotedFrom." for key in _NOT_OF_STAGES if key in entry]
     if "repository" not in entry:
         problems += [f".{key}: has no meaning without repository." for key in meaningless]
+    return problems
+
+
+def _stages(targets: Sequence[Target], *, may_be_elsewhere: bool) -> list[str]:
+    """What is wrong with the stages of targets; with discovery, one may be a service that opts in by its tags."""
+    problems = []
+    stages = {
+        (each.cluster, each.service): (each.promotedFrom.cluster, each.promotedFrom.service)
+        for each in targets
+        if each.promotedFrom
+    }
+    for index, target in enumerate(targets):
+        if target.promotedFrom is None:
+            continue
+        where = f"cdk.json, targets[{index}].promotedFrom"
+        place = (target.promotedFrom.cluster, target.promotedFrom.service)
+        if not may_be_elsewhere and place not in {(each.cluster, each.service) for each in targets}:
+            problems.append(f"{where}: {'/'.join(place)} is no target; add it, or correct the name.")
+        seen = {(target.cluster, target.service)}
+        while place in stages and place not in seen:
+            seen.add(place)
+            place = stages[place]
+        if place in seen:
+            problems.append(f"{where}: leads back to {'/'.join(place)}, so that nothing would ever be pushed.")
     return problems
 
 
@@ -280,6 +322,17 @@ def _min_age(value: object) -> str | None:
     return None if valid else 'must be an age of 14 days at most, such as "30 minutes", "1 hour" or "2 days"'
 
 
+def _promoted_from(value: object) -> str | None:
+    valid = (
+        isinstance(value, dict)
+        and value.keys() == {"cluster", "service", "soak"}
+        and not _ecs_name(value["cluster"])
+        and not _ecs_name(value["service"])
+        and not _min_age(value["soak"])
+    )
+    return None if valid else 'must have cluster, service and soak, an age of 14 days at most, such as "30 minutes"'
+
+
 def _window(value: object) -> str | None:
     valid = isinstance(value, str) and (_DOCUMENT.fullmatch(value) or _CALENDAR_ARN.fullmatch(value))
     return None if valid else "must be the name or the ARN of a change calendar of Systems Manager"
@@ -294,7 +347,10 @@ def _alarm(value: object) -> str | None:
 _OF_PUSHES = (
     *("tags", "pin", "requireRollback", "retain", "minAge", "window", "alarm", "stickyRevert"),
     *gates.KEYS,
+    "promotedFrom",
 )
+# What is taken over from a stage goes by its digest, and not by pushes.
+_NOT_OF_STAGES = ("tags", "pin", "minAge")
 _RULES: dict[str, Callable[[object], str | None]] = {
     "repository": _repository,
     "tags": _tags,
@@ -314,4 +370,5 @@ _RULES: dict[str, Callable[[object], str | None]] = {
     "alarm": _alarm,
     "stickyRevert": _flag,
     **gates.RULES,
+    "promotedFrom": _promoted_from,
 }

@@ -108,6 +108,7 @@ NO_WAITS: dict[str, object] = {
     "sticky_revert": False,
     "registry": None,
     "gates": {},
+    "promoted_from": None,
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ecs_deploy.core.tag_policy import problem_with
 from infra.context import InvalidContext, LogLevel, log_level
-from infra.targets import Target, parse
+from infra.targets import Stage, Target, parse
 
 GOOD: dict[str, Any] = {"cluster": "production1", "service": "doorman-service"}
 PUSHED: dict[str, Any] = {**GOOD, "repository": "doorman"}
@@ -263,11 +263,49 @@ def test_a_missing_key(key: str) -> None:
         {"before": {"command": ["a"]}},
         {"after": {"command": ["a"]}},
         {"watch": {"seconds": 60}},
+        {"promotedFrom": {"cluster": "production1", "service": "other", "soak": "1 day"}},
     ],
 )
 def test_what_needs_a_repository(key: dict[str, Any]) -> None:
     with pytest.raises(InvalidContext, match=rf"targets\[0\]\.{next(iter(key))}: has no meaning without repository"):
         parse([GOOD | key])
+
+
+STAGE = {"cluster": "production1", "service": "doorman-service", "soak": "30 minutes"}
+PROMOTED = {"repository": "doorman", "cluster": "production1", "service": "other", "promotedFrom": STAGE}
+
+
+def test_a_target_takes_over_from_another_one() -> None:
+    assert parse([GOOD, PROMOTED])[1].promotedFrom == Stage("production1", "doorman-service", 1800)
+    # A stage may opt in by its tags.
+    assert parse([PROMOTED], may_be_empty=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"promotedFrom": "doorman-service"}, r"promotedFrom: must have cluster, service and soak"),
+        ({"promotedFrom": {**STAGE, "soak": "soon"}}, r"promotedFrom: must have cluster, service and soak"),
+        ({"promotedFrom": {**STAGE, "soak": "15 days"}}, r"promotedFrom: must have cluster, service and soak"),
+        ({"promotedFrom": {**STAGE, "service": "a b"}}, r"promotedFrom: must have cluster, service and soak"),
+        ({"promotedFrom": {**STAGE, "more": 1}}, r"promotedFrom: must have cluster, service and soak"),
+        ({"promotedFrom": {**STAGE, "service": "nobody"}}, r"promotedFrom: production1/nobody is no target"),
+        ({"promotedFrom": {**STAGE, "service": "other"}}, r"promotedFrom: leads back to production1/other"),
+        ({"tags": ["v*"]}, r"tags: has no meaning with promotedFrom"),
+        ({"pin": False}, r"pin: has no meaning with promotedFrom"),
+        ({"minAge": "1 hour"}, r"minAge: has no meaning with promotedFrom"),
+        ({"after": STAGE}, r"after: is a task to run once the service is stable; .* is promotedFrom"),
+    ],
+)
+def test_a_stage_that_cannot_be_meant(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidContext, match=said):
+        parse([GOOD, PROMOTED | more])
+
+
+def test_stages_that_lead_in_a_circle() -> None:
+    back = {"promotedFrom": {"cluster": "production1", "service": "other", "soak": "1 day"}}
+    with pytest.raises(InvalidContext, match="leads back to production1/doorman-service"):
+        parse([PUSHED | back, PROMOTED])
 
 
 def test_there_is_no_limit_to_their_number() -> None:

@@ -9,7 +9,7 @@ import pytest
 from ecs_deploy.aws import index
 from ecs_deploy.core.discovery import InvalidTags, complaint, target_of
 from ecs_deploy.core.errors import DeployError, Error
-from ecs_deploy.core.policy import Target
+from ecs_deploy.core.policy import Stage, Target
 from ecs_deploy.core.request import parse
 from ecs_deploy.handlers import discovery
 from tests.support.clock import Clock
@@ -56,6 +56,10 @@ TARGET = Target("production1", "doorman-service", "doorman", reconcile_minutes=6
                 }
             ),
         ),
+        "an earlier stage": (
+            {"ecs-deploy:promotedFrom": "staging1/doorman-service", "ecs-deploy:soak": "2 days"},
+            TARGET._replace(promoted_from=Stage("staging1", "doorman-service", 172_800)),
+        ),
         "a repository elsewhere": (
             {"ecs-deploy:repository": "999999999999.dkr.ecr.eu-west-1.amazonaws.com/team/doorman"},
             TARGET._replace(repository="team/doorman", registry="999999999999.dkr.ecr.eu-west-1.amazonaws.com"),
@@ -91,6 +95,9 @@ def test_without_a_repository_a_service_has_not_opted_in() -> None:
         "an answer soon": ("approval", "soon"),
         "an empty command": ("before", " "),
         "a watch of some time": ("watch", "soon"),
+        "a stage without its cluster": ("promotedFrom", "doorman-service"),
+        "a soak that is no time": ("soak", "soon"),
+        "a stage without a soak": ("promotedFrom", "staging1/doorman-service"),
         "nothing": ("window", " "),
         "nothing at all": ("alarm", ""),
         "what only a target may have": ("parameter", "/doorman/image"),

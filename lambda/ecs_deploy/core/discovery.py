@@ -10,7 +10,7 @@ from typing import Any
 
 from ecs_deploy.core import gate_keys
 from ecs_deploy.core.image import ImageReference, InvalidImageReference
-from ecs_deploy.core.policy import Start, Target, execution_name
+from ecs_deploy.core.policy import Stage, Start, Target, execution_name
 from ecs_deploy.core.registry import ecr
 from ecs_deploy.core.tag_policy import from_words, problem_with
 
@@ -52,6 +52,11 @@ def target_of(cluster: str, service: str, tags: Mapping[str, str]) -> Target | N
             problems.append(f"{PREFIX}{key}: {error}")
     if problems:
         raise InvalidTags(*problems)
+    place, soak = members.pop("promoted_from", None), members.pop("soak", None)
+    if (place is None) != (soak is None):
+        raise InvalidTags(f"{PREFIX}promotedFrom: goes with {PREFIX}soak, each with the other one")
+    if place and soak:
+        members["promoted_from"] = Stage(place[0], place[1], soak)
     return Target(cluster, service, gates=gates, **members)
 
 
@@ -112,6 +117,17 @@ def _reconcile(text: str) -> dict[str, Any]:
     return {"reconcile_minutes": _RECONCILE[text]}
 
 
+def _stage(text: str) -> dict[str, Any]:
+    cluster, _, service = text.partition("/")
+    if not re.fullmatch(_NAME, cluster) or not re.fullmatch(_NAME, service):
+        raise ValueError("must be a cluster and a service with / between, such as staging/doorman-service")
+    return {"promoted_from": (cluster, service)}
+
+
+def _soak(text: str) -> dict[str, Any]:
+    return {"soak": _min_age(text)["min_age"]}
+
+
 def _min_age(text: str) -> dict[str, Any]:
     found = re.fullmatch(_AGE, text)
     seconds = int(found["number"]) * _SECONDS[found["unit"]] if found else 0
@@ -161,4 +177,6 @@ _READERS: dict[str, Callable[[str], dict[str, Any]]] = {
     "window": _name("window"),
     "alarm": _name("alarm"),
     "stickyRevert": _flag("sticky_revert"),
+    "promotedFrom": _stage,
+    "soak": _soak,
 }

@@ -16,11 +16,25 @@ from ecs_deploy.core.tag_policy import policy_of
 from ecs_deploy.core.versions import version_of
 
 
+class Stage(NamedTuple):
+    """An earlier stage of a target: a service, and the seconds that it has to run something first."""
+
+    cluster: str
+    service: str
+    soak: int
+
+    @property
+    def key(self) -> str:
+        """The service's name in the table."""
+        return f"{self.cluster}/{self.service}"
+
+
 class Target(NamedTuple):
     """A service that pushes to a repository are deployed to; infra/targets.py says what each member means.
 
     `registry` is the host of the repository's, where it is another account's or region's. `min_age` is seconds.
-    `gates` are the keys of a request that say what a push has to pass.
+    `gates` are the keys of a request that say what a push has to pass. With `promoted_from` no push starts it: it takes
+    over what another service has run for some time.
     """
 
     cluster: str
@@ -40,6 +54,7 @@ class Target(NamedTuple):
     sticky_revert: bool = False
     registry: str | None = None
     gates: Mapping[str, Any] = {}
+    promoted_from: Stage | None = None
 
     @property
     def key(self) -> str:
@@ -48,7 +63,7 @@ class Target(NamedTuple):
 
     def policy_of(self, tag: str) -> str | None:
         """What pushes of a tag go by, "" for their time; None where it does not wait for the tag."""
-        return policy_of(self.tags, tag)
+        return None if self.promoted_from else policy_of(self.tags, tag)
 
 
 class Start(NamedTuple):
@@ -96,7 +111,7 @@ def starts_for_push(
     return [
         Start(
             execution_name("push", event["id"], *_place(target)),
-            _request(target, tag, policy, push, environment),
+            request_for(target, tag, policy, push, environment),
             pushed_at + timedelta(seconds=target.min_age),
         )
         for target in targets
@@ -158,7 +173,7 @@ def missed_push(
         return None
     name = execution_name("missed", digest, instant(pushed_at), *_place(target))
     push = {"id": name, "time": instant(pushed_at), "digest": digest}
-    return Start(name, _request(target, tag, policy, push, environment))
+    return Start(name, request_for(target, tag, policy, push, environment))
 
 
 def image_of(target: Target, environment: Environment) -> str:
@@ -175,9 +190,10 @@ def _place(target: Target) -> tuple[str, str]:
     return target.key, target.container or ""
 
 
-def _request(
+def request_for(
     target: Target, tag: str, policy: str, push: Mapping[str, str], environment: Environment
 ) -> dict[str, Any]:  # fmt: skip
+    """The request that deploys an image of a target's repository, by its tag and the digest of its push."""
     return {
         "cluster": target.cluster,
         "service": target.service,

@@ -1,8 +1,8 @@
 """The dispatcher: start an execution for each service that wants a push, and for what was missed.
 
 Its queue brings what ECR tells of pushes and replications, how executions end, that a calendar has opened, an alarm is
-OK or the tags of a service have changed, and the schedule's question whether something was missed, since ECR's events
-are best effort:
+OK or the tags of a service have changed, that a stage has run something for long enough, and the schedule's question
+whether something was missed, since ECR's events are best effort:
 https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html
 
 A message that cannot be handled comes again; the last time, it goes to the dead-letter queue with the reason.
@@ -12,6 +12,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from math import ceil
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from ecs_deploy.aws import ecr, sqs
 from ecs_deploy.core import policy
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
+from ecs_deploy.core.formats import instant
 from ecs_deploy.core.policy import Start, Target
 from ecs_deploy.core.registry import Ecr
 from ecs_deploy.handlers import executions, runtime, targets
@@ -67,6 +69,8 @@ def _handled(record: Mapping[str, Any], environment: Environment) -> bool:
 def _handle(message: Mapping[str, Any], environment: Environment) -> None:
     if "reconcile" in message:
         _reconcile().services(message["reconcile"], environment)
+    elif "promote" in message:
+        _promote(message["promote"], environment, datetime.fromisoformat(message["stableAt"]))
     elif "discover" in message:
         _have_reconciled(_discovery().refresh())
     elif message["source"] == "aws.tag":
@@ -81,8 +85,27 @@ def _handle(message: Mapping[str, Any], environment: Environment) -> None:
         _start(starts, message)
     elif message["source"] in {"aws.ssm", "aws.cloudwatch"}:
         _have_reconciled(policy.waiting_for(message, _targets()))
-    else:
-        _reconcile().after_execution(message["detail"], environment)
+    elif key := _reconcile().after_execution(message["detail"], environment):
+        _promote(key, environment)
+
+
+def _promote(stage: str, environment: Environment, stable_at: datetime | None = None) -> None:
+    """Start what is taken over from a stage; for what it has not run for long enough, a message comes again."""
+    taking = [each for each in _targets() if each.promoted_from and each.promoted_from.key == stage]
+    if not taking:
+        return
+    # Most deployers go without it, and each start would wait for it.
+    from ecs_deploy.handlers import promotions  # noqa: PLC0415
+
+    awaited = promotions.take_over(taking, environment, stable_at)
+    if awaited:
+        message = {"promote": stage, "stableAt": instant(awaited.stable_at)}
+        sqs.send(os.environ["QUEUE"], json.dumps(message), delay=_delay(awaited.due))
+
+
+def _delay(due: datetime) -> int:
+    """The seconds after which a message comes again, at the latest when something is due."""
+    return min(max(ceil((due - runtime.now()).total_seconds()), 0), sqs.LONGEST_DELAY)
 
 
 def _is_image(push: Mapping[str, Any], environment: Environment) -> bool:
@@ -110,8 +133,7 @@ def _start(starts: Iterable[Start], message: Mapping[str, Any]) -> None:
         else:
             executions.start(start)
     if later:
-        delay = min(ceil((min(later) - now).total_seconds()), sqs.LONGEST_DELAY)
-        sqs.send(os.environ["QUEUE"], json.dumps(message), delay=delay)
+        sqs.send(os.environ["QUEUE"], json.dumps(message), delay=_delay(min(later)))
 
 
 def _targets(repository: str = "") -> list[Target]:

@@ -1,7 +1,7 @@
 """Reconciling: start what has no verdict, what was missed, and what was applied late, by the table, ECS and ECR."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -12,11 +12,11 @@ from ecs_deploy.core.decision import Outcome
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.errors import AwsUnavailable, DeployError, Error
 from ecs_deploy.core.image import ImageReference
-from ecs_deploy.core.policy import Image
+from ecs_deploy.core.policy import Image, Start, Target
 from ecs_deploy.core.registry import Ecr
 from ecs_deploy.core.state import Entry, Phase, Result, State
 from ecs_deploy.core.task_definition import edit
-from ecs_deploy.handlers import executions, holds, runtime, table, targets
+from ecs_deploy.handlers import executions, holds, promotions, runtime, table, targets
 
 # An event may take this long, and its execution until it is in the history, before its push counts as missed.
 _GRACE = timedelta(minutes=15)
@@ -44,19 +44,20 @@ def services(keys: Iterable[str], environment: Environment) -> None:
         raise AwsUnavailable("; ".join(problems))
 
 
-def after_execution(detail: Mapping[str, Any], environment: Environment) -> None:
-    """Start what an execution that has ended leaves without a verdict.
+def after_execution(detail: Mapping[str, Any], environment: Environment) -> str | None:
+    """Start what an execution that has ended leaves without a verdict; answer its service, by the name in the table.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
     """
-    if detail["status"] == "SUCCEEDED" and not any(each in (detail.get("output") or "") for each in _LEAVES_SOMETHING):
-        return
     try:
         requested = request.parse(json.loads(detail.get("input") or "null"), environment)
     except DeployError:
         # It changed nothing, and ended so.
-        return
-    _restart(requested.key, {detail["executionArn"]: detail["status"]})
+        return None
+    is_settled = not any(each in (detail.get("output") or "") for each in _LEAVES_SOMETHING)
+    if detail["status"] != "SUCCEEDED" or not is_settled:
+        _restart(requested.key, {detail["executionArn"]: detail["status"]})
+    return requested.key
 
 
 def _restart(key: str, statuses: Mapping[str, str]) -> bool:
@@ -154,14 +155,30 @@ def _find_missed(key: str, environment: Environment) -> None:
             runtime.logger.warning("Nothing to deploy to", service=key, reason=error.message)
             continue
         after = partial(reconciliation.decided_at, state, service, containers)
-        place = policy.registry_of(target, environment)
-        registry = None if place == Ecr(*environment) else place
-        stored = _stored(target.repository, registry, key)
-        images = [each for each in stored if each.pushed_at <= now - timedelta(seconds=target.min_age)]
-        while start := policy.missed_push(target, images, after, now - _GRACE, known, environment):
-            digest = start.request["push"]["digest"]
-            if ecr.is_image(target.repository, digest, registry):
-                if executions.start(start):
-                    runtime.count("MissedPush")
-                break
-            images = [each for each in images if each.digest != digest]
+        if target.promoted_from:
+            _start_promotion(target, after(""), environment)
+        else:
+            _start_missed(target, target.repository, after, known, environment)
+
+
+def _start_promotion(target: Target, after: datetime, environment: Environment) -> None:
+    """Start what a target takes over, unless it was decided `after` that what it runs."""
+    found, _ = promotions.of(target, environment)
+    if isinstance(found, Start) and datetime.fromisoformat(found.request["push"]["time"]) > after:
+        executions.start(found)
+
+
+def _start_missed(
+    target: Target, repository: str, after: Callable[[str], datetime], known: Collection[str], environment: Environment
+) -> None:  # fmt: skip
+    now, place = runtime.now(), policy.registry_of(target, environment)
+    registry = None if place == Ecr(*environment) else place
+    stored = _stored(repository, registry, target.key)
+    images = [each for each in stored if each.pushed_at <= now - timedelta(seconds=target.min_age)]
+    while start := policy.missed_push(target, images, after, now - _GRACE, known, environment):
+        digest = start.request["push"]["digest"]
+        if ecr.is_image(repository, digest, registry):
+            if executions.start(start):
+                runtime.count("MissedPush")
+            break
+        images = [each for each in images if each.digest != digest]
