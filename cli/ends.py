@@ -67,7 +67,8 @@ def _what(document: Mapping[str, Any]) -> str:
         return ""
     seconds = f", {document['seconds']:.0f} s" if document.get("seconds") else ""
     made = f" ({revision})" if revision else ""
-    return f"{document.get('service')} in {document.get('cluster')}: {image}{made}{seconds}. "
+    group, where = document.get("together"), f"{document.get('service')} in {document.get('cluster')}"
+    return f"{f'The group {group}' if group else where}: {image}{made}{seconds}. "
 
 
 def _document(text: str | None) -> dict[str, Any]:

@@ -179,6 +179,18 @@ def release(cluster: str | None, service: str | None, *, no_wait: bool, as_json:
 
 
 @main.command()
+@click.argument("group")
+@click.option("-i", "--image", help="The image, in Docker's format; without a tag it is latest.")
+@_shown
+@_where
+def together(group: str, image: str | None, *, no_wait: bool, as_json: bool, **where: Any) -> None:
+    """Deploy an image to the services of a group as one."""
+    if not image:
+        raise _usage("Name the image with -i.", ends.NO_IMAGE)
+    _execute({"together": group, "image": image}, where, no_wait=no_wait, as_json=as_json)
+
+
+@main.command()
 @click.argument("execution")
 @_service
 @_shown
@@ -346,7 +358,7 @@ def _follow(
 
 def _interrupted(machine: Machine, execution: str, request: Mapping[str, Any] | None) -> str:
     """What to do at Ctrl-C: the execution to follow from now on. Ends the command unless there is one."""
-    keeps = {"hold", "release", "status", "history", "approve", "reject", "dryRun"}
+    keeps = {"hold", "release", "status", "history", "approve", "reject", "dryRun", "together"}
     can_return = request is not None and not keeps & request.keys()
     if sys.stdin.isatty() and sys.stdout.isatty():
         choices = "[w]atch on, [l]eave it running" + (", [r]oll back" if can_return else "")

@@ -46,6 +46,7 @@ def acknowledge(
     workflow: Machine,
     dead_letters: Iterable[sqs.Queue],
     sources: Sources,
+    groups: IConstruct | None,
 ) -> None:
     """Acknowledge the findings that AWS leaves no way round."""
     ours, ecs = "<AWS::Region>:<AWS::AccountId>", "arn:<AWS::Partition>:ecs:<AWS::Region>:<AWS::AccountId>"
@@ -82,11 +83,12 @@ def acknowledge(
     if sources.discovery:
         _acknowledge_discovery((*steps.values(), dispatch.dispatcher), workflow, sources.discovery)
     named = Stack.of(workflow).resolve(workflow.machine.state_machine_name)["Fn::GetAtt"][0]
-    _wildcard(
-        dispatch.dispatcher,
-        f"arn:<AWS::Partition>:states:{ours}:execution:<{named}.Name>:*",
-        "Each execution has a name of its own. Only read, to see whether it runs.",
-    )
+    for starts in (dispatch.dispatcher, *([groups] if groups else [])):
+        _wildcard(
+            starts,
+            f"arn:<AWS::Partition>:states:{ours}:execution:<{named}.Name>:*",
+            "Each execution has a name of its own. Only read, to see whether it runs.",
+        )
     _wildcard(workflow.role.node.find_child("DefaultPolicy"), "*", "Log delivery and X-Ray know no resources.")
     for queue in dead_letters:
         Validations.of(queue).acknowledge(

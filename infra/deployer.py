@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
@@ -21,7 +22,7 @@ from infra.notifications import Notifications
 from infra.parameters import Parameters, with_parameters
 from infra.table import Table
 from infra.waits import Waits
-from infra.workflow import STEPS
+from infra.workflow import REGISTER, STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +69,7 @@ class EcsDeploy(Construct):
             for step in STEPS
         }
         workflow = Machine(self, {step: made.function for step, made in steps.items()}, table, targets, discovery)
+        groups = self._groups(steps[REGISTER], workflow) if any(each.together for each in targets) else None
         waits = Waits(self, table, package, environment, discovery)
         sources = Sources(targets, discovery, registries)
         dispatch = Dispatch(self, workflow.machine, table, sources, package, environment)
@@ -102,4 +104,13 @@ class EcsDeploy(Construct):
             self.outputs["NotificationsDeadLetterQueueUrl"] = notifications.dead_letters.queue_url
             if notifications.chat:
                 self.outputs["ChatTopicArn"] = notifications.chat.topic_arn
-        checks.acknowledge(steps, dispatch, waits, parameters, workflow, dead_letters.values(), sources)
+        checks.acknowledge(steps, dispatch, waits, parameters, workflow, dead_letters.values(), sources, groups)
+
+    def _groups(self, register: Function, workflow: Machine) -> iam.Policy:
+        """Let the first step start the executions of a group's members.
+
+        In a policy of its own: the machine needs the function, and the function its role.
+        """
+        executions = workflow.executions
+        statements = permissions.of_groups(workflow.machine.state_machine_arn, executions)
+        return iam.Policy(self, "Groups", statements=statements, roles=[register.role])

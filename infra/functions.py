@@ -46,6 +46,7 @@ class Function(Construct):
     ) -> None:
         super().__init__(scope, name)
         log_group = logs.LogGroup(self, "Logs", retention=LOG_RETENTION, removal_policy=RemovalPolicy.DESTROY)
+        self.role = self._role(doing, log_group, allowed)
         self.function = lambda_.Function(
             self,
             "Function",
@@ -55,7 +56,7 @@ class Function(Construct):
             code=package.asset,
             handler=f"ecs_deploy.handlers.{module}.handler",
             # The role is complete; CDK would add a policy of its own for tracing.
-            role=self._role(doing, log_group, allowed).without_policy_updates(),
+            role=self.role.without_policy_updates(),
             # With this much comes one whole CPU, which is what a start waits for (docs/start-up.md):
             # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
             memory_size=1769,

@@ -95,3 +95,9 @@ class Machine(Construct):
             tracing_enabled=True,
             logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
         )
+
+    @property
+    def executions(self) -> str:
+        """The ARNs of all its executions."""
+        place = f"arn:{Aws.PARTITION}:states:{Aws.REGION}:{Aws.ACCOUNT_ID}"
+        return f"{place}:execution:{self.machine.state_machine_name}:*"

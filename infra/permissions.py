@@ -170,6 +170,14 @@ def _of_poll(targets: Sequence[Target], discovery: Discovery | None, table: str)
     )
 
 
+def of_groups(machine: str, executions: str) -> list[PolicyStatement]:
+    """The statements of the first step, where targets are deployed together: their executions are started by it."""
+    return [
+        PolicyStatement(actions=["states:StartExecution"], resources=[machine]),
+        PolicyStatement(actions=["states:DescribeExecution"], resources=[executions]),
+    ]
+
+
 def of_dispatcher(
     targets: Sequence[Target], discovery: Discovery | None, own: Sequence[PolicyStatement], table: str
 ) -> Documents:

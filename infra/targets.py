@@ -82,7 +82,8 @@ class Target:
     `alarm` is not OK, and, with `stickyRevert`, after a revert by hand. They have to pass an `approval`, within so many
     seconds, the task `before`, and once they are stable the one `after`, and a `watch`.
 
-    With `promotedFrom` no push starts it: it takes over what an earlier stage has run for some time.
+    With `promotedFrom` no push starts it: it takes over what an earlier stage has run for some time. Those of one
+    group, `together`, are deployed as one, those of a lower `order` first.
     """
 
     cluster: str
@@ -108,6 +109,8 @@ class Target:
     after: Mapping[str, object] | None = None
     watch: Mapping[str, object] | None = None
     promotedFrom: Stage | None = None  # noqa: N815
+    together: str | None = None
+    order: int = 0
 
     @property
     def gates(self) -> dict[str, object]:
@@ -168,6 +171,7 @@ def as_json(targets: Sequence[Target]) -> str:
         [
             {key: getattr(each, name) for key, name in (dict(zip(keys, keys, strict=True)) | renamed).items()}
             | {"gates": each.gates, "promoted_from": asdict(each.promotedFrom) if each.promotedFrom else None}
+            | {"together": each.together or "", "order": each.order}
             for each in targets
         ]
     )
@@ -206,6 +210,8 @@ def _problems(entry: object, registries: Sequence[str]) -> list[str]:
     meaningless += ["reconcile"] if entry.get("reconcile") is not None else []
     if "parameter" in entry and not entry.keys() & {"repository", "container"}:
         problems.append(".parameter: needs repository or container, which says whose image to write.")
+    if "order" in entry and "together" not in entry:
+        problems.append(".order: has no meaning without together.")
     if "promotedFrom" in entry:
         problems += [f".{key}: has no meaning with promotedFrom." for key in _NOT_OF_STAGES if key in entry]
     if "repository" not in entry:
@@ -322,6 +328,14 @@ def _min_age(value: object) -> str | None:
     return None if valid else 'must be an age of 14 days at most, such as "30 minutes", "1 hour" or "2 days"'
 
 
+def _order(value: object) -> str | None:
+    valid = type(value) is int and 0 <= value <= _LAST
+    return None if valid else f"must be a whole number from 0 to {_LAST}"
+
+
+_LAST = 99
+
+
 def _promoted_from(value: object) -> str | None:
     valid = (
         isinstance(value, dict)
@@ -347,10 +361,10 @@ def _alarm(value: object) -> str | None:
 _OF_PUSHES = (
     *("tags", "pin", "requireRollback", "retain", "minAge", "window", "alarm", "stickyRevert"),
     *gates.KEYS,
-    "promotedFrom",
+    *("promotedFrom", "together", "order"),
 )
 # What is taken over from a stage goes by its digest, and not by pushes.
-_NOT_OF_STAGES = ("tags", "pin", "minAge")
+_NOT_OF_STAGES = ("tags", "pin", "minAge", "together")
 _RULES: dict[str, Callable[[object], str | None]] = {
     "repository": _repository,
     "tags": _tags,
@@ -371,4 +385,6 @@ _RULES: dict[str, Callable[[object], str | None]] = {
     "stickyRevert": _flag,
     **gates.RULES,
     "promotedFrom": _promoted_from,
+    "together": _ecs_name,
+    "order": _order,
 }

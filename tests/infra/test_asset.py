@@ -109,6 +109,8 @@ NO_WAITS: dict[str, object] = {
     "registry": None,
     "gates": {},
     "promoted_from": None,
+    "together": "",
+    "order": 0,
 }
 
 

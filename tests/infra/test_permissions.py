@@ -93,6 +93,20 @@ def test_alarms_of_a_watch_may_be_read() -> None:
         assert (("cloudwatch:DescribeAlarms",), ("*",), None) in role(made, name)
 
 
+def test_only_groups_let_the_first_step_start_executions() -> None:
+    doorman: dict[str, Any] = {"repository": "doorman", "cluster": "production1", "service": "doorman"}
+    policies = of_type(synthesize([doorman]), "AWS::IAM::Policy")
+    made = synthesize([doorman | {"together": "shop"}])
+    (name,) = of_type(made, "AWS::IAM::Policy").keys() - policies.keys()
+    policy = of_type(made, "AWS::IAM::Policy")[name]
+    assert [each.strip("{}") for each in resolve(policy["Roles"])] == ["RegisterTaskDefinitionRole"]
+    executions = "arn:aws:states:us-east-1:123456789012:execution:{WorkflowMachine.Name}:*"
+    assert statements(policy["PolicyDocument"]) == [
+        (("states:StartExecution",), ("{WorkflowMachine}",), None),
+        (("states:DescribeExecution",), (executions,), None),
+    ]
+
+
 @pytest.mark.parametrize("name", ["RegisterTaskDefinitionRole", "DispatcherRole"])
 def test_calendars_and_alarms_that_pushes_wait_for_may_be_read(name: str) -> None:
     doorman: dict[str, Any] = {"repository": "doorman", "cluster": "production1", "service": "doorman"}

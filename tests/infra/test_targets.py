@@ -271,6 +271,20 @@ def test_what_needs_a_repository(key: dict[str, Any]) -> None:
         parse([GOOD | key])
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("together", ""), ("together", "a b"), ("order", -1), ("order", 100), ("order", True)]
+)
+def test_a_group_that_cannot_be_meant(key: str, value: object) -> None:
+    with pytest.raises(InvalidContext, match=rf"targets\[0\]\.{key}: must be "):
+        parse([PUSHED | {"together": "shop", key: value}])
+
+
+def test_a_group() -> None:
+    assert [(each.together, each.order) for each in parse([PUSHED | {"together": "shop", "order": 2}])] == [("shop", 2)]
+    with pytest.raises(InvalidContext, match="order: has no meaning without together"):
+        parse([PUSHED | {"order": 2}])
+
+
 STAGE = {"cluster": "production1", "service": "doorman-service", "soak": "30 minutes"}
 PROMOTED = {"repository": "doorman", "cluster": "production1", "service": "other", "promotedFrom": STAGE}
 
@@ -292,6 +306,7 @@ def test_a_target_takes_over_from_another_one() -> None:
         ({"promotedFrom": {**STAGE, "service": "nobody"}}, r"promotedFrom: production1/nobody is no target"),
         ({"promotedFrom": {**STAGE, "service": "other"}}, r"promotedFrom: leads back to production1/other"),
         ({"tags": ["v*"]}, r"tags: has no meaning with promotedFrom"),
+        ({"together": "shop"}, r"together: has no meaning with promotedFrom"),
         ({"pin": False}, r"pin: has no meaning with promotedFrom"),
         ({"minAge": "1 hour"}, r"minAge: has no meaning with promotedFrom"),
         ({"after": STAGE}, r"after: is a task to run once the service is stable; .* is promotedFrom"),

@@ -196,6 +196,7 @@ class EcsModel:
         self.calls: list[tuple[str, Document]] = []
         self.executions: dict[str, str] = {}
         self.statuses: dict[str, str] = {}
+        self.outputs: dict[str, Document] = {}
         self.waits: set[str] = set()
         self.tell: Callable[[Document], None] = _nobody_listens
         self.before_call: Callable[[str, Document], None] = _nothing
@@ -709,7 +710,7 @@ class EcsModel:
         arn = body["executionArn"]
         if arn not in self.statuses:
             raise AwsError("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
-        return {"executionArn": arn, "status": self.statuses[arn]}
+        return {"executionArn": arn, "status": self.statuses[arn], **self.outputs.get(arn, {})}
 
     def _send_task_success(self, body: Document) -> Document:
         """End a wait, once: https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html."""

@@ -151,6 +151,12 @@ def test_the_other_verbs(states: States, arguments: tuple[str, ...], wanted: dic
     assert states.started == [SERVICE | wanted]
 
 
+def test_a_group(states: States) -> None:
+    assert run("together", "shop", "-i", "doorman:v1").exit_code == 0
+    assert states.started == [{"together": "shop", "image": "doorman:v1"}]
+    assert run("together", "shop").exit_code == 8
+
+
 @table(
     "arguments, code",
     {
@@ -400,7 +406,19 @@ def test_help_and_mistakes_load_no_sdk(arguments: tuple[str, ...]) -> None:
     assert "boto" not in loaded(*arguments)
 
 
-COMMANDS = ["approve", "continue", "deploy", "follow", "history", "hold", "reject", "release", "revert", "status"]
+COMMANDS = [
+    "approve",
+    "continue",
+    "deploy",
+    "follow",
+    "history",
+    "hold",
+    "reject",
+    "release",
+    "revert",
+    "status",
+    "together",
+]
 
 
 @pytest.mark.parametrize("command", [(), *((each,) for each in COMMANDS)])

@@ -44,6 +44,11 @@ def target_of(service: str, repository: str, **more: str) -> dict[str, Any]:
 # function is a single document, which test_permissions.py changes.
 UNUSED = [target_of(f"app-{number}", f"app-{number}") for number in range(1, 26)]
 MADE_TOGETHER = 7
+# Three that are deployed as one. The second of them fails its test.
+SHOP: list[dict[str, Any]] = [
+    {**target_of(f"shop-{number}", "shop"), "together": "shop", "order": number} for number in (1, 2, 3)
+]
+SHOP[1]["after"] = {"command": ["exit", "3"]}
 NOT_THERE = target_of("not-there", "not-there")
 # Services whose sidecar is of a repository that deploys them as well.
 PAIRS = [f"pair-{number}" for number in range(1, 4)]
@@ -53,6 +58,7 @@ TARGETS = [
     *UNUSED,
     *(target_of(name, repository) for name in PAIRS for repository in (name, f"{name}-proxy")),
     WRITTEN,
+    *SHOP,
     NOT_THERE,
 ]
 
@@ -249,14 +255,15 @@ def pair(cloud: Cloud, unused_pairs: Iterator[str]) -> Service:
 
 
 def created(
-    cloud: Cloud, cluster: str, name: str, desired: int, *, breaker: bool = False, sidecar: bool = False
-) -> Service:
-    """Make a service that runs the image `:1` of a repository of its own, and wait until it is stable.
+    cloud: Cloud, cluster: str, name: str, desired: int, *, breaker: bool = False, sidecar: bool = False,
+    repository: str = "",
+) -> Service:  # fmt: skip
+    """Make a service that runs the image `:1` of a repository, of its own unless it is named, once it is stable.
 
     With `sidecar` that container has a repository of its own, too.
     """
     ecs = cloud.client("ecs")
-    service = Service(cloud, ecs, cluster, name, name)
+    service = Service(cloud, ecs, cluster, name, repository or name)
     ecs.create_cluster(clusterName=cluster)
     beside = {"sidecar": service.push("1", repository=f"{name}-proxy")} if sidecar else {}
     ecs.create_service(

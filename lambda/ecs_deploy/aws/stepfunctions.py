@@ -9,6 +9,8 @@ import boto3
 from botocore.exceptions import ClientError
 
 from ecs_deploy.aws.client import ONE_TRY, translating
+from ecs_deploy.core import together
+from ecs_deploy.core.together import End
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -43,6 +45,27 @@ def status_of(execution: str) -> str | None:
             if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
                 return None
             raise
+
+
+def end_of(execution: str) -> End | None:
+    """How an execution has ended; None while it runs, or is not shown yet. Raises `DeployError`, `AwsUnavailable`."""
+    with translating():
+        try:
+            found = connect().describe_execution(executionArn=execution)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
+                return None
+            raise
+    output, cause = _read(found.get("output")), _read(found.get("cause"))
+    return together.end_of(found["status"], output, found.get("error", ""), cause)
+
+
+def _read(text: str | None) -> dict[str, Any]:
+    try:
+        read = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}
 
 
 def end_wait(token: str) -> None:

@@ -44,10 +44,10 @@ class Turn(NamedTuple):
 class WaitForTurn(NamedTuple):
     """Ask again after some seconds, or at a signal, whether it is this execution's turn at the service `key`.
 
-    So many `signals` had been counted before it was read whose turn it is.
+    So many `signals` had been counted before it was read whose turn it is. `turn` is a `Turn`, or how far a group is.
     """
 
-    turn: Turn
+    turn: Any
     seconds: int
     key: str
     signals: int

@@ -25,7 +25,7 @@ Detail = dict[str, Any]
 MOST_TITLE, MOST_MESSAGE, MOST_REASON, MOST_REASONS, MOST_IMAGE = 250, 2_000, 600, 20, 1_024
 _MOST_READABLE = 256
 # What can be repeated of a request that was refused.
-_READABLE = ("cluster", "service", "image", "tag", "container", "revision")
+_READABLE = ("cluster", "service", "image", "tag", "container", "revision", "together")
 _PLAIN = str.maketrans({'"': "'", "\\": "/", "<": "(", ">": ")", "`": "'"})
 
 
@@ -57,6 +57,8 @@ class Case(NamedTuple):
     @property
     def where(self) -> str:
         """The service, as a person says it."""
+        if "together" in self.request and "service" not in self.request:
+            return f"the group {self.request['together']}"
         if "service" not in self.request or "cluster" not in self.request:
             return "a request that names no service"
         return f"{self.request['service']} in {self.request['cluster']}"
@@ -180,6 +182,8 @@ def plain(text: str, most: int) -> str:
 def _sentence(case: Case, end: Mapping[str, Any], reasons: Iterable[str], now: datetime) -> str:
     image = _name(end["image"] or "the revision that was asked for")
     why = "; ".join(reasons)
+    if "together" in end:
+        return f"{case.where}: {image}. {why}."
     match Outcome(end["outcome"]):
         case Outcome.DEPLOYED:
             since = "after the push" if "push" in case.request else "after it was requested"

@@ -3,7 +3,7 @@
 A push is taken at its word: the event supplies the tag.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ class Target(NamedTuple):
 
     `registry` is the host of the repository's, where it is another account's or region's. `min_age` is seconds.
     `gates` are the keys of a request that say what a push has to pass. With `promoted_from` no push starts it: it takes
-    over what another service has run for some time.
+    over what another service has run for some time. Those of a group, `together`, are deployed as one by their `order`.
     """
 
     cluster: str
@@ -55,6 +55,8 @@ class Target(NamedTuple):
     registry: str | None = None
     gates: Mapping[str, Any] = {}
     promoted_from: Stage | None = None
+    together: str = ""
+    order: int = 0
 
     @property
     def key(self) -> str:
@@ -108,17 +110,40 @@ def starts_for_push(
         return []
     push = {"id": event["id"], "time": event["time"], "digest": detail["image-digest"]}
     pushed_at = datetime.fromisoformat(event["time"])
-    return [
-        Start(
-            execution_name("push", event["id"], *_place(target)),
-            request_for(target, tag, policy, push, environment),
-            pushed_at + timedelta(seconds=target.min_age),
-        )
+    wanting = [
+        target
         for target in targets
         if target.repository == detail["repository-name"]
         and registry_of(target, environment) == source
-        and (policy := target.policy_of(tag)) is not None
+        and target.policy_of(tag) is not None
     ]
+    groups = {each.together: [other for other in wanting if other.together == each.together] for each in wanting}
+    return [
+        _start_of(each, wanted, tag, push, environment)._replace(
+            due=pushed_at + timedelta(seconds=max(target.min_age for target in each))
+        )
+        for wanted, each in _as_one(groups)
+    ]
+
+
+def _as_one(groups: Mapping[str, list[Target]]) -> list[tuple[str, list[Target]]]:
+    """The targets that one execution deploys, with the name of their group; one alone is deployed as any target is."""
+    found: list[tuple[str, list[Target]]] = []
+    for name, members in groups.items():
+        is_group = bool(name) and len({each.key for each in members}) > 1
+        found += [(name, members)] if is_group else [("", [each]) for each in members]
+    return found
+
+
+def _start_of(
+    members: Sequence[Target], group: str, tag: str, push: Mapping[str, str], environment: Environment
+) -> Start:  # fmt: skip
+    first, *_ = members
+    if group:
+        image = f"{image_of(first, environment)}:{tag}"
+        return Start(execution_name("push", push["id"], group), {"together": group, "image": image, "push": {**push}})
+    request = request_for(first, tag, first.policy_of(tag) or "", push, environment)
+    return Start(execution_name("push", push["id"], *_place(first)), request)
 
 
 def services_of(event: Mapping[str, Any]) -> list[str]:
@@ -174,6 +199,16 @@ def missed_push(
     name = execution_name("missed", digest, instant(pushed_at), *_place(target))
     push = {"id": name, "time": instant(pushed_at), "digest": digest}
     return Start(name, request_for(target, tag, policy, push, environment))
+
+
+def as_group(target: Target, start: Start) -> Start:
+    """The execution of a target's group instead of its own, if it is in one: the same for each of the members."""
+    if not target.together:
+        return start
+    push = {key: start.request["push"][key] for key in ("time", "digest")}
+    name = execution_name("missed", push["digest"], push["time"], target.together)
+    request = {"together": target.together, "image": start.request["image"], "push": {"id": name, **push}}
+    return Start(name, request, start.due)
 
 
 def image_of(target: Target, environment: Environment) -> str:

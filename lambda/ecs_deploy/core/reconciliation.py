@@ -99,7 +99,12 @@ def _is_wanted(entry: Entry, settled: Collection[str], state: State, held: Seque
 
 
 def may_start(executions: Sequence[Entry]) -> bool:
-    """Whether a request may be tried once more, after so many of its executions have died."""
+    """Whether a request may be tried once more, after so many of its executions have died.
+
+    That of a member of a group is not: the group returns, and starts none alone.
+    """
+    if "together" in executions[0].again and any(each.result is Result.DIED for each in executions):
+        return False
     return sum(each.result is Result.DIED for each in executions) <= MOST_RESTARTS
 
 

@@ -122,7 +122,7 @@ class Request(NamedTuple):
 
     With `pin`, the new revision has the image's digest. With `require_rollback`, nothing is deployed that could not be
     returned from; with `retain`, the image to return to is kept in ECR. With `dry_run`, nothing is written. `gates` are
-    what it has to pass.
+    what it has to pass. It is a member of the group `together`.
     """
 
     cluster: str
@@ -137,6 +137,7 @@ class Request(NamedTuple):
     restart: Restart | None = None
     dry_run: bool = False
     gates: GateKeys = GateKeys()
+    together: str = ""
 
     @property
     def key(self) -> str:
@@ -173,6 +174,7 @@ class Request(NamedTuple):
             **({"retain": True} if self.retain else {}),
             **({"dryRun": True} if self.dry_run else {}),
             **self.gates.as_json(),
+            **({"together": self.together} if self.together else {}),
         }
         return {**whole, "timeout": self.timeout, "rollback": self.rollback, **flags, **push}
 
@@ -201,10 +203,11 @@ def parse(document: object, environment: Environment) -> Request:
         reader.restart(),
         reader.boolean("dryRun", default=False),
     )
+    together = reader.text("together")
     reader.problems += gate_keys.problems(document)
     if reader.problems or wanted is None:
         raise DeployError(Error.INVALID_REQUEST, "The request is not valid. " + "; ".join(reader.problems) + ".")
-    return Request(cluster, service, wanted, *request, gates=gate_keys.read(document))
+    return Request(cluster, service, wanted, *request, gates=gate_keys.read(document), together=together)
 
 
 def _about_tags(cluster: str, service: str, tags: object) -> str:
@@ -231,7 +234,7 @@ class _Reader:
     OF_AN_IMAGE = ("tag", "container", "pin", "requireRollback", "retain")
     OF_A_DEPLOYMENT = (
         *("timeout", "rollback", "push", "restart", "dryRun"),
-        *("approval", "before", "after", "watch"),
+        *("approval", "before", "after", "watch", "together"),
     )
     KEYS = frozenset({"cluster", "service", "serviceTags", "why", *WANTED, *OF_AN_IMAGE, *OF_A_DEPLOYMENT})
 

@@ -178,7 +178,7 @@ def _start_missed(
     while start := policy.missed_push(target, images, after, now - _GRACE, known, environment):
         digest = start.request["push"]["digest"]
         if ecr.is_image(repository, digest, registry):
-            if executions.start(start):
+            if executions.start(policy.as_group(target, start)):
                 runtime.count("MissedPush")
             break
         images = [each for each in images if each.digest != digest]

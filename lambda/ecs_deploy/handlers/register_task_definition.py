@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from ecs_deploy.aws import dynamodb, ecs, waits
-from ecs_deploy.core import overview, request, transitions
+from ecs_deploy.core import overview, request, together_request, transitions
 from ecs_deploy.core.base import base_of, observed_stable
 from ecs_deploy.core.codec import decode
 from ecs_deploy.core.decision import Decision, Outcome, Turn, Update, WaitForTurn, as_answer, refuse, show, skip
@@ -39,7 +39,7 @@ from ecs_deploy.core.task_definition import (
     unpinned,
 )
 from ecs_deploy.core.transitions import Granted, Queued, Shown, Skipped
-from ecs_deploy.handlers import ending, gates, holds, images, runtime, step, table, targets
+from ecs_deploy.handlers import ending, gates, holds, images, runtime, step, table, targets, together
 from ecs_deploy.handlers.images import Found
 
 _MOST_TRIES = 5
@@ -92,6 +92,8 @@ class Job(NamedTuple):
 @step.first
 def handler(event: step.Event, environment: Environment) -> Decision:
     """Answer with a registered revision, a wait for the service's turn, or an end that changes nothing."""
+    if together_request.is_group(event["request"]):
+        return together.handle(event, environment)
     requested = request.parse(event["request"], environment)
     resumed = event.get("resumed") or {}
     candidate = (
@@ -203,6 +205,8 @@ def _rehearsed(
     document = wanted.document or ecs.describe_task_definition(wanted.revision).document
     shown = {
         "base": short(found.arn),
+        "stable": short(job.known.stable.revision if job.known.stable else found.arn),
+        "ends": ruling.outcome if isinstance(ruling, Skipped) else None,
         "revision": short(wanted.revision) or None,
         "containers": list(wanted.containers),
         "differences": differences(found.document, document),

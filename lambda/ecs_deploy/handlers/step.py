@@ -62,7 +62,7 @@ def first(decide: Callable[[Event, Environment], Decision]) -> Handler:
         if isinstance(decision, Succeed | Fail):
             _count_end(decision, {})
             case = notifications.Case.opened(event["request"], event["execution"], environment)
-            answer["notification"] = notifications.outcome(case, decision, runtime.now())
+            answer["notification"] = _known_by_group(case, notifications.outcome(case, decision, runtime.now()))
         if isinstance(decision, Update) and not decision.announced:
             answer["notification"] = notifications.started(decision.plan)
         if isinstance(decision, Ask):
@@ -90,7 +90,9 @@ def following(decide: Callable[[Plan, Rollout, Event, "LambdaContext"], Decision
             # A watch is no part of how long it took.
             over_at = rollout.stable_at if isinstance(decision, Succeed) else None
             case = notifications.Case.of(plan)
-            answer["notification"] = notifications.outcome(case, decision, over_at or runtime.now())
+            answer["notification"] = _known_by_group(
+                case, notifications.outcome(case, decision, over_at or runtime.now())
+            )
             return answer
         if isinstance(decision, Pause):
             answer["notification"] = notifications.paused(plan, decision.rollout, decision.hook)
@@ -104,6 +106,12 @@ def following(decide: Callable[[Plan, Rollout, Event, "LambdaContext"], Decision
         return answer
 
     return _with_log(handler)
+
+
+def _known_by_group(case: notifications.Case, notification: dict[str, Any]) -> dict[str, Any]:
+    """The outcome of a member of a group, whose own outcome names all."""
+    is_member = "together" in case.request and "service" in case.request
+    return {**notification, "repeated": notification["repeated"] or is_member}
 
 
 def _with_log(handler: Handler) -> Handler:
