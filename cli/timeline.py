@@ -159,13 +159,25 @@ def _steps(history: Sequence[dict[str, Any]], zero: datetime, length: float) -> 
             if answer.get("next") == "wait_for_rollout":
                 rollout = Bar("rollout" if kind == "update" else "return", end, end, short(answer["rollout"]["target"]))
         elif name == "WaitForTurn":
-            yield Bar("turn", start, end, "waits for its turn")
+            yield _wait(given.get("turn") or {}, start, end)
         elif name == "PollStability":
             yield Bar("poll", end, end, "poll")
+            if rollout and rollout.kind == "rollout" and (answer.get("rollout") or {}).get("stable_at"):
+                yield _until(rollout, end)
+                rollout = Bar("watch", end, end, "tests and watches what is stable")
             if answer.get("next") != "wait_for_rollout":
                 yield Bar("verdict", end, end, _verdict(answer))
     if rollout:
         yield _until(rollout, length)
+
+
+def _wait(turn: dict[str, Any], start: float, end: float) -> Bar:
+    """What an execution waits for before it deploys: a person or a task, the members of its group, or its turn."""
+    if "members" in turn:
+        return Bar("members", start, end, "waits for the members of the group")
+    if turn.get("has_asked"):
+        return Bar("gate", start, end, "waits for approval, or for its task before the update")
+    return Bar("turn", start, end, "waits for its turn")
 
 
 def _visits(

@@ -98,14 +98,12 @@ class SingleTasks:
         return due
 
     def listed(self, body: Document, now: datetime) -> list[str]:
-        """The tasks that were started by somebody, of a desired status."""
-        is_stopped = body.get("desiredStatus", "RUNNING") == "STOPPED"
+        """The tasks that were started by somebody, and run."""
+        assert "desiredStatus" not in body, "startedBy must be the only filter"
         return [
             each.arn
             for each in self.all
-            if each.request["startedBy"] == body["startedBy"]
-            and each.is_over == is_stopped
-            and self._is_shown(each, now)
+            if each.request["startedBy"] == body["startedBy"] and not each.is_over and self._is_shown(each, now)
         ]
 
     def find(self, arn: str, now: datetime) -> Document | None:

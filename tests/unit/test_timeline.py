@@ -99,6 +99,30 @@ def test_the_parts_of_a_rollout_are_drawn_where_the_outcome_has_them() -> None:
     ]
 
 
+def test_what_it_waits_for_before_and_after() -> None:
+    first, stable = rollout("DEPLOYING", 3), rollout("DEPLOYING", 3)
+    stable["rollout"]["stable_at"] = "2026-11-26T12:00:09.000Z"
+    wait = {"next": "wait_for_rollout", "wait": 5}
+    history = visits(
+        ("Task", "WaitForTurn", {"turn": {"members": []}}, {}),
+        ("Task", "WaitForTurn", {"turn": {"has_asked": True}}, {}),
+        ("Task", "WaitForTurn", {"turn": {"has_asked": False}}, {}),
+        ("Task", "UpdateService", first, {**wait, **first}),
+        ("Task", "PollStability", first, {**wait, **stable}),
+        ("Task", "WaitForRollout", stable, stable),
+        ("Task", "PollStability", stable, {"next": "succeed", "outcome": {}}),
+    )
+    shown = shown_as(history, status="SUCCEEDED")
+    found = [bar for bar in bars(shown) if bar[0] in {"members", "gate", "turn", "rollout", "watch"}]
+    assert found == [
+        ("members", "waits for the members of the group", 0, 1),
+        ("gate", "waits for approval, or for its task before the update", 1, 2),
+        ("turn", "waits for its turn", 2, 3),
+        ("rollout", "door:3", 4, 5),
+        ("watch", "tests and watches what is stable", 5, 7),
+    ]
+
+
 def test_a_rollout_that_was_over_at_once_is_drawn_whole() -> None:
     first, times = rollout("DEPLOYING", 3), dict.fromkeys(("pull", "start", "health", "shift", "drain"), 0.0)
     history = visits(

@@ -11,8 +11,6 @@ from ecs_deploy.core.signals import GROUP
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mypy_boto3_ecs.literals import DesiredStatusType
-
 
 def run(service: Service, revision: str, container: str, command: "Sequence[str]", token: str) -> str:
     """Start a task of a revision as the service would, with a command of its own; answer its ARN.
@@ -51,18 +49,15 @@ def describe(cluster: str, task: str) -> Task | None:
     return Task.described(found[0]) if found else None
 
 
-def find(cluster: str, token: str, *, stopped: bool = True) -> str | None:
-    """The task that was started with a token, also one that has `stopped`, as long as ECS shows it.
+def find(cluster: str, token: str) -> str | None:
+    """The task that was started with a token, as long as it runs. Raises `DeployError`, `AwsUnavailable`.
 
-    Raises `DeployError`, `AwsUnavailable`.
+    Who has started it must be the only filter, so that stopped ones cannot be asked for:
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
     """
-    statuses: Sequence[DesiredStatusType] = ("RUNNING", "STOPPED") if stopped else ("RUNNING",)
     with translating(cluster):
-        for status in statuses:
-            if arns := ecs.connect().list_tasks(cluster=cluster, startedBy=token, desiredStatus=status)["taskArns"]:
-                return arns[0]
-    return None
+        arns = ecs.connect().list_tasks(cluster=cluster, startedBy=token)["taskArns"]
+    return arns[0] if arns else None
 
 
 def stop(cluster: str, task: str, why: str) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple, assert_never
 
-from ecs_deploy.aws import ecs, ecs_tasks
+from ecs_deploy.aws import dynamodb, ecs, ecs_tasks
 from ecs_deploy.core import gates, task_run
-from ecs_deploy.core.decision import Ask, Decision, Outcome, Succeed, Turn, WaitForTurn, skip
+from ecs_deploy.core.decision import Ask, Decision, Outcome, Succeed, Turn, WaitForTurn, decision_from, skip
 from ecs_deploy.core.errors import DeployError, Error
 from ecs_deploy.core.formats import instant
 from ecs_deploy.core.gate_keys import GateKeys
@@ -72,6 +72,10 @@ def wait(gated: Gated, register: Callable[[], str], *, is_skipped: bool) -> Deci
     if is_skipped and not gates.is_running(gated.state, gated.execution):
         return gated.state
     if gated.execution not in gated.state.gates:
+        entry = dynamodb.read_entry(gated.key, gated.candidate)
+        if entry and entry.result is Result.FAILED and entry.answer:
+            # Its answer was lost.
+            return decision_from(entry.answer)
         asks = bool(gated.keys.approval)
         after = gates.entered(gated.state, gated.candidate, gated.containers, now, asks=asks)
         gated = gated._replace(state=table.written(gated.key, gated.state, after, gated.entry))

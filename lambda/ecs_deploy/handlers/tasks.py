@@ -76,7 +76,7 @@ def is_over(cluster: str, task: GateTask) -> bool:
     if task.task:
         described = ecs_tasks.describe(cluster, task.task)
         return now - task.at >= NOT_SHOWN_YET if described is None else described.status == "STOPPED"
-    return now >= task.until and ecs_tasks.find(cluster, task.token, stopped=False) is None
+    return now >= task.until and ecs_tasks.find(cluster, task.token) is None
 
 
 def _over(run: Run, state: State) -> set[str]:
