@@ -1,5 +1,6 @@
 """The rule of promotion: what a target takes over from an earlier stage, and when."""
 
+from collections.abc import Callable
 from typing import Any
 
 from ecs_deploy.core.environment import Environment
@@ -50,73 +51,85 @@ def start(image: str = f"{REGISTRY}/doorman:v2", tag: str = "v2") -> Start:
 @table(
     "made, expected",
     {
-        "it has run for long enough": (found(), start()),
-        "and for longer": (found(minutes=600), start()),
-        "it has not yet": (found(minutes=30.9), Later(at(31))),
-        "somebody deploys to it": (found(STAGE._replace(owner=owned("v3"))), Nothing("v3 deploys to it")),
-        "nothing was deployed to it": (found(state()), Nothing("nothing was deployed to it yet")),
+        "it has run for long enough": (found, start()),
+        "and for longer": (lambda: found(minutes=600), start()),
+        "it has not yet": (lambda: found(minutes=30.9), Later(at(31))),
+        "somebody deploys to it": (lambda: found(STAGE._replace(owner=owned("v3"))), Nothing("v3 deploys to it")),
+        "nothing was deployed to it": (lambda: found(state()), Nothing("nothing was deployed to it yet")),
         "the table does not know what was": (
-            found(STAGE._replace(deployed={})),
+            lambda: found(STAGE._replace(deployed={})),
             Nothing("nothing was deployed to it yet"),
         ),
         "its last deployment has failed": (
-            found(STAGE._replace(broken_since=at(20))),
+            lambda: found(STAGE._replace(broken_since=at(20))),
             Nothing("its last deployment has failed"),
         ),
         "it runs something else": (
-            found(runs=service(deployment(3))),
+            lambda: found(runs=service(deployment(3))),
             Nothing("it does not run what was deployed to it last"),
         ),
         "it rolls out": (
-            found(runs=service(deployment(2), displaced(1))),
+            lambda: found(runs=service(deployment(2), displaced(1))),
             Nothing("it does not run what was deployed to it last"),
         ),
         "its tasks are not all there": (
-            found(runs=service(deployment(2, rollout="IN_PROGRESS"))),
+            lambda: found(runs=service(deployment(2, rollout="IN_PROGRESS"))),
             Nothing("it does not run what was deployed to it last"),
         ),
-        "its traffic is shifted": (found(runs=shifting(2)), start()),
+        "its traffic is shifted": (lambda: found(runs=shifting(2)), start()),
         "its traffic is shifted to something else": (
-            found(runs=shifting(3)),
+            lambda: found(runs=shifting(3)),
             Nothing("it does not run what was deployed to it last"),
         ),
         "it runs no such image": (
-            found(app=f"{REGISTRY}/gate:v1"),
+            lambda: found(app=f"{REGISTRY}/gate:v1"),
             Nothing("it runs no image of doorman that was deployed to it"),
         ),
         "it runs that of another registry": (
-            found(app=f"{ELSEWHERE}/doorman:v1"),
+            lambda: found(app=f"{ELSEWHERE}/doorman:v1"),
             Nothing("it runs no image of doorman that was deployed to it"),
         ),
         "another container was deployed": (
-            found(STAGE._replace(deployed={"proxy": V2})),
+            lambda: found(STAGE._replace(deployed={"proxy": V2})),
             Nothing("it runs no image of doorman that was deployed to it"),
         ),
         "it was reverted": (
-            found(STAGE._replace(deployed={"app": V2, "*": HAND})),
+            lambda: found(STAGE._replace(deployed={"app": V2, "*": HAND})),
             Nothing("by-hand has deployed a whole revision to it"),
         ),
-        "it was reverted before": (found(STAGE._replace(deployed={"app": V2, "*": asked("old", -9)})), start()),
+        "it was reverted before": (lambda: found(STAGE._replace(deployed={"app": V2, "*": asked("old", -9)})), start()),
         "a person has deployed it": (
-            found(STAGE._replace(deployed={"app": HAND})),
+            lambda: found(STAGE._replace(deployed={"app": HAND})),
             start(f"{REGISTRY}/doorman@{DIGEST_2}", "latest"),
         ),
         "another digest runs": (
-            found(STAGE._replace(stable=STABLE._replace(digests={"app": DIGEST_3}))),
+            lambda: found(STAGE._replace(stable=STABLE._replace(digests={"app": DIGEST_3}))),
             Nothing("the digest that it runs is not known to be the one that was deployed to it"),
         ),
         "no digest is known": (
-            found(STAGE._replace(stable=STABLE._replace(digests={}), deployed={"app": V2._replace(digest="")})),
+            lambda: found(STAGE._replace(stable=STABLE._replace(digests={}), deployed={"app": V2._replace(digest="")})),
+            Nothing("the digest that it runs is not known to be the one that was deployed to it"),
+        ),
+        "the same image elsewhere in this account": (
+            lambda: found(
+                target=TARGET._replace(registry=ELSEWHERE),
+                app=f"{ELSEWHERE}/doorman@{DIGEST_2}",
+            ),
+            start(f"{ELSEWHERE}/doorman:v2"),
+        ),
+        "a name without a registry": (lambda: found(app="doorman:v2"), start()),
+        "nobody knows the digest that was asked for": (
+            lambda: found(STAGE._replace(deployed={"app": V2._replace(digest="")}, stable=STABLE._replace(digests={}))),
             Nothing("the digest that it runs is not known to be the one that was deployed to it"),
         ),
         "it takes over from nobody": (
-            found(target=TARGET._replace(promoted_from=None)),
+            lambda: found(target=TARGET._replace(promoted_from=None)),
             Nothing("it takes over from no other service"),
         ),
     },
 )
-def test_what_is_taken_over(made: Any, expected: Any) -> None:
-    assert made == expected
+def test_what_is_taken_over(made: Callable[[], Any], expected: Any) -> None:
+    assert made() == expected
 
 
 def name_of(stage: State = STAGE, target: Target = TARGET) -> str:
@@ -128,17 +141,26 @@ def name_of(stage: State = STAGE, target: Target = TARGET) -> str:
 @table(
     "name, is_same",
     {
-        "the same at another time": (name_of(), True),
-        "another container was deployed since": (name_of(STAGE._replace(stable=STABLE._replace(at=at(5)))), True),
-        "another request": (name_of(STAGE._replace(deployed={"app": V2._replace(request="again")})), False),
-        "another target": (name_of(target=TARGET._replace(service="other")), False),
-        "another container of it": (name_of(target=TARGET._replace(container="app")), False),
+        "the same at another time": (name_of, True),
+        "another container was deployed since": (
+            lambda: name_of(STAGE._replace(stable=STABLE._replace(at=at(5)))),
+            True,
+        ),
+        "another request": (lambda: name_of(STAGE._replace(deployed={"app": V2._replace(request="again")})), False),
+        "another target": (lambda: name_of(target=TARGET._replace(service="other")), False),
+        "another container of it": (lambda: name_of(target=TARGET._replace(container="app")), False),
     },
 )
-def test_it_is_taken_over_once(name: str, is_same: bool) -> None:
-    assert (name == name_of()) is is_same
+def test_it_is_taken_over_once(name: Callable[[], str], is_same: bool) -> None:
+    assert (name() == name_of()) is is_same
 
 
 def test_no_push_starts_it() -> None:
     assert TARGET.policy_of("v2") is None
     assert TARGET._replace(promoted_from=None).policy_of("v2") == ""
+
+
+def test_the_push_is_named_as_the_execution() -> None:
+    made = promote(TARGET, STAGE, RUNS, IMAGES, at(31), HERE)
+    assert isinstance(made, Start)
+    assert made.request["push"]["id"] == made.name

@@ -46,6 +46,16 @@ RAN = TaskVerdict(TaskEnd.RUNS)
             TaskVerdict(TaskEnd.FAILED, "it did not run; CannotPullContainerError; Essential container exited"),
         ),
         "it is not shown yet": (None, 0.5, RAN),
+        "it is not shown, though a minute has passed": (
+            None,
+            1,
+            TaskVerdict(TaskEnd.FAILED, "ECS does not know the task now"),
+        ),
+        "nobody says why it ended": (
+            task(code=1)._replace(stopped_reason=None),
+            1,
+            TaskVerdict(TaskEnd.FAILED, "container app ended with exit code 1; no reason given"),
+        ),
         "it is not shown any more": (None, 9, TaskVerdict(TaskEnd.FAILED, "ECS does not know the task now")),
     },
 )

@@ -179,3 +179,58 @@ def test_how_an_execution_has_ended(
     status: str, output: dict[str, object], error: str, cause: dict[str, object], expected: End | None
 ) -> None:
     assert end_of(status, output, error, cause) == expected
+
+
+def test_what_was_started_runs() -> None:
+    before = group(WAITS, member("a"), DONE)
+    after = together.started(before, 1)
+    assert after.members == (WAITS, member("a", started=True), DONE)
+    assert together.running(after) == (1,)
+
+
+def test_what_is_over_is_known_to_the_end() -> None:
+    """The output of the group's execution names how its members ended."""
+    for before in (
+        group(DONE),
+        group(member("a", "HELD"), phase=Phase.CHECK),
+        group(member("a", "ImageNotFound"), phase=Phase.CHECK),
+        group(*RETURNED, phase=Phase.RETURN),
+    ):
+        found = together.rule(before)
+        assert isinstance(found, Done)
+        assert [each.key for each in found.group.members] == [each.key for each in before.members]
+
+
+def test_a_return_goes_on_and_names_what_was_not_deployed() -> None:
+    before = group(WAITS, FAILED, DONE, DONE._replace(service="b", order=1), phase=Phase.DEPLOY)
+    assert starts(before) == (Phase.RETURN, ["done", "b"])
+    found = together.rule(before)
+    assert isinstance(found, Goes)
+    first, second = found.starts
+    over = together.noted(found.group, {first: End("DEPLOYED"), second: End("DeploymentFailed", "no")})
+    done = together.rule(over)
+    assert isinstance(done, Done)
+    assert done.reasons == ("c/waits: not deployed", "c/failed: DeploymentFailed", "c/done: DEPLOYED, returned",
+                            "c/b: DEPLOYED, returned")  # fmt: skip
+    assert done.end is Error.ROLLBACK_FAILED
+    assert "Returned to what ran before: c/done." in done.message
+    assert "The return failed too: c/b." in done.message
+
+
+def test_several_are_listed() -> None:
+    back = [DONE._replace(service=name, deployed="DEPLOYED", ended="DEPLOYED") for name in "abc"]
+    done = together.rule(group(RETURNED[0], *back, phase=Phase.RETURN))
+    assert isinstance(done, Done)
+    assert "Returned to what ran before: c/a, c/b, c/c." in done.message
+    stay = [each._replace(stays=True) for each in back]
+    done = together.rule(group(RETURNED[0], *stay, phase=Phase.RETURN))
+    assert isinstance(done, Done)
+    assert "Not returned, since rollback is off: c/a, c/b, c/c." in done.message
+    broken = [each._replace(ended="RollbackFailed") for each in back]
+    done = together.rule(group(RETURNED[0], *broken, phase=Phase.RETURN))
+    assert isinstance(done, Done)
+    assert "The return failed too: c/a, c/b, c/c." in done.message
+
+
+def test_an_execution_without_an_outcome() -> None:
+    assert end_of("SUCCEEDED", {}, "", {}) == End("")

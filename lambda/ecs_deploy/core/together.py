@@ -204,14 +204,12 @@ def _next(group: Group, *, lowest_first: bool) -> Goes:
 
 def _reasons(group: Group) -> tuple[str, ...]:
     """How each member has ended."""
-    said = []
-    for each in group.members:
-        then = each.ended if group.phase is not Phase.RETURN else each.deployed or "not deployed"
-        back = (
-            ", returned" if group.phase is Phase.RETURN and each.deployed == Outcome.DEPLOYED and not each.stays else ""
-        )
-        said.append(f"{each.key}: {then}{back}")
-    return tuple(said)
+    if group.phase is not Phase.RETURN:
+        return tuple(f"{each.key}: {each.ended}" for each in group.members)
+    back = {each for each in group.members if each.deployed == Outcome.DEPLOYED and not each.stays}
+    return tuple(
+        f"{each.key}: {each.deployed or _NOT_DEPLOYED}{', returned' if each in back else ''}" for each in group.members
+    )
 
 
 def _with(group: Group, number: int, member: Member) -> Group:
