@@ -219,6 +219,20 @@ def test_a_held_one_is_taken_over_when_it_is_released(pipeline: Pipeline) -> Non
     assert (pipeline.runs("production"), pipeline.ends["production"][2:]) == ("v1", ["RELEASED", "DEPLOYED"])
 
 
+@pytest.mark.parametrize("how", ["a revert", "a newer one"])
+def test_what_was_held_and_has_gone_from_the_stage_is_not_taken_over(pipeline: Pipeline, how: str) -> None:
+    pipeline.by_hand("production", hold="the weekend")
+    pipeline.push("v1")
+    pipeline.advance(SOAK + 60)
+    if how == "a revert":
+        pipeline.by_hand("staging", revert=True)
+    else:
+        pipeline.push("v2")
+    pipeline.by_hand("production", release=True)
+    assert pipeline.runs("production") == "v0"
+    assert pipeline.ends["production"][-1] == "SUPERSEDED"
+
+
 def test_what_runs_there_already_is_unchanged(pipeline: Pipeline) -> None:
     pipeline.push("v1")
     pipeline.by_hand("production", image=f"{REGISTRY}/doorman:v1")

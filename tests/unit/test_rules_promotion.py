@@ -45,7 +45,7 @@ def found(
 def start(image: str = f"{REGISTRY}/doorman:v2", tag: str = "v2") -> Start:
     place = {"cluster": "production1", "service": "doorman-service", "image": image, "timeout": 900, "rollback": True}
     push = {"id": "", "time": instant(at(31)), "digest": DIGEST_2, "repository": "doorman", "tag": tag}
-    return Start("", {**place, "push": push})
+    return Start("", {**place, "push": push, "promotedFrom": "staging1/doorman-service"})
 
 
 @table(
@@ -105,6 +105,12 @@ def start(image: str = f"{REGISTRY}/doorman:v2", tag: str = "v2") -> Start:
         "another digest runs": (
             lambda: found(STAGE._replace(stable=STABLE._replace(digests={"app": DIGEST_3}))),
             Nothing("the digest that it runs is not known to be the one that was deployed to it"),
+        ),
+        "a part of the image runs": (
+            lambda: found(
+                STAGE._replace(stable=STABLE._replace(digests={"app": DIGEST_3}, parts={DIGEST_2: (DIGEST_3,)}))
+            ),
+            start(),
         ),
         "no digest is known": (
             lambda: found(STAGE._replace(stable=STABLE._replace(digests={}), deployed={"app": V2._replace(digest="")})),

@@ -81,16 +81,22 @@ def _deployed(
     newest = max(requests, key=rank)
     if newest == stage.deployed.get(EVERY_CONTAINER):
         return Nothing(f"{newest.execution} has deployed a whole revision to it")
-    digests = {stable.digests.get(name) for name in names if stage.deployed.get(name) == newest}
-    if digests != {newest.digest} or not newest.digest:
+    if not newest.digest or not runs(stable, newest.digest):
         return Nothing("the digest that it runs is not known to be the one that was deployed to it")
     return newest
+
+
+def runs(stable: Stable | None, digest: str) -> bool:
+    """Whether a digest, or what is listed in it, is among those that are stable."""
+    known = {digest, *((stable.parts.get(digest) if stable else None) or ())}
+    return stable is not None and not known.isdisjoint(stable.digests.values())
 
 
 def _start(target: Target, candidate: Candidate, due: datetime, environment: Environment) -> Start:
     name = execution_name("promote", candidate.request, candidate.digest, target.key, target.container or "")
     push = {"id": name, "time": instant(due), "digest": candidate.digest}
     request = request_for(target, candidate.tag or "latest", "", push, environment)
+    request |= {"promotedFrom": target.promoted_from.key} if target.promoted_from else {}
     if not candidate.tag:
         request = {**request, "image": f"{image_of(target, environment)}@{candidate.digest}"}
     return Start(name, request)

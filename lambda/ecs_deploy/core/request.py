@@ -122,7 +122,8 @@ class Request(NamedTuple):
 
     With `pin`, the new revision has the image's digest. With `require_rollback`, nothing is deployed that could not be
     returned from; with `retain`, the image to return to is kept in ECR. With `dry_run`, nothing is written. `gates` are
-    what it has to pass. It is a member of the group `together`.
+    what it has to pass. It is a member of the group `together`. What it asks for is run by the
+    service `promoted_from`, by its name in the table.
     """
 
     cluster: str
@@ -138,6 +139,7 @@ class Request(NamedTuple):
     dry_run: bool = False
     gates: GateKeys = GateKeys()
     together: str = ""
+    promoted_from: str = ""
 
     @property
     def key(self) -> str:
@@ -175,6 +177,7 @@ class Request(NamedTuple):
             **({"dryRun": True} if self.dry_run else {}),
             **self.gates.as_json(),
             **({"together": self.together} if self.together else {}),
+            **({"promotedFrom": self.promoted_from} if self.promoted_from else {}),
         }
         return {**whole, "timeout": self.timeout, "rollback": self.rollback, **flags, **push}
 
@@ -203,11 +206,13 @@ def parse(document: object, environment: Environment) -> Request:
         reader.restart(),
         reader.boolean("dryRun", default=False),
     )
-    together = reader.text("together")
+    together, stage = reader.text("together"), reader.stage()
     reader.problems += gate_keys.problems(document)
     if reader.problems or wanted is None:
         raise DeployError(Error.INVALID_REQUEST, "The request is not valid. " + "; ".join(reader.problems) + ".")
-    return Request(cluster, service, wanted, *request, gates=gate_keys.read(document), together=together)
+    return Request(
+        cluster, service, wanted, *request, gates=gate_keys.read(document), together=together, promoted_from=stage
+    )
 
 
 def _about_tags(cluster: str, service: str, tags: object) -> str:
@@ -234,7 +239,7 @@ class _Reader:
     OF_AN_IMAGE = ("tag", "container", "pin", "requireRollback", "retain")
     OF_A_DEPLOYMENT = (
         *("timeout", "rollback", "push", "restart", "dryRun"),
-        *("approval", "before", "after", "watch", "together"),
+        *("approval", "before", "after", "watch", "together", "promotedFrom"),
     )
     KEYS = frozenset({"cluster", "service", "serviceTags", "why", *WANTED, *OF_AN_IMAGE, *OF_A_DEPLOYMENT})
 
@@ -258,6 +263,13 @@ class _Reader:
         if not value:
             self.wrong(key, "must not be empty")
         return value
+
+    def stage(self) -> str:
+        """The service that runs what is promoted: a cluster and a service with / between."""
+        text = self.text("promotedFrom")
+        if text and not re.fullmatch(f"{_NAME}/{_NAME}", text):
+            self.wrong("promotedFrom", f"{_quote(text)} is not a cluster and a service with / between")
+        return text
 
     def boolean(self, key: str, *, default: bool) -> bool:
         value = self.document.get(key, default)

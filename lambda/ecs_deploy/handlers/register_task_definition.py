@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from ecs_deploy.aws import dynamodb, ecs, waits
-from ecs_deploy.core import overview, request, together_request, transitions
+from ecs_deploy.core import overview, promotion, request, together_request, transitions
 from ecs_deploy.core.base import base_of, observed_stable
 from ecs_deploy.core.codec import decode
 from ecs_deploy.core.decision import Decision, Outcome, Turn, Update, WaitForTurn, as_answer, refuse, show, skip
@@ -261,12 +261,7 @@ def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision
     wanted = _wanted(job, found, stable)
     stable = stable and images.with_parts(stable, wanted.containers, wanted.found)
     candidate = job.candidate._replace(digest=wanted.found.digest)
-    # What was begun gets a verdict, also where its deployment went on without its execution.
-    is_begun = any(each.request == candidate.request for each in job.state.intents)
-    runs = "" if is_begun else job.service.current
-    ruling = transitions.take_turn(
-        job.known._replace(stable=stable), candidate, wanted.containers, runs=runs, shown=wanted.shown, held=job.held
-    )
+    ruling = _ruling(job, candidate, wanted, stable)
     if job.request.gates != GateKeys() and not isinstance(ruling, Skipped):
         document = wanted.document or ecs.describe_task_definition(wanted.revision).document
         gates.check(job.request.gates, document, wanted.containers)
@@ -299,6 +294,26 @@ def _deploy(job: Job, event: step.Event, resumed: Mapping[str, Any]) -> Decision
                 before = decode(Rollout, resumed["rollout"])
                 return Update(plan, before._replace(target=revision, deployment="", updated_at=None))
             return Update(plan, Rollout(Phase.DEPLOYING, revision), announced=False)
+
+
+def _ruling(job: Job, candidate: Candidate, wanted: Wanted, stable: Stable | None) -> transitions.TurnRuling:
+    """Whose turn it is."""
+    if stage := _has_gone(job, candidate):
+        return Skipped(Outcome.SUPERSEDED, f"{stage} does not run it any more, from which it was to be taken over")
+    # What was begun gets a verdict, also where its deployment went on without its execution.
+    is_begun = any(each.request == candidate.request for each in job.state.intents)
+    runs = "" if is_begun else job.service.current
+    return transitions.take_turn(
+        job.known._replace(stable=stable), candidate, wanted.containers, runs=runs, shown=wanted.shown, held=job.held
+    )
+
+
+def _has_gone(job: Job, candidate: Candidate) -> str:
+    """The stage that something is promoted from, if it does not run it any more: what waited may have been reverted."""
+    stage, owner = job.request.promoted_from, job.state.owner
+    if not stage or (owner is not None and owner.execution == candidate.execution):
+        return ""
+    return "" if promotion.runs(dynamodb.read_state(stage, job.now).stable, candidate.digest) else stage
 
 
 def _wait_at_gates(
