@@ -41,6 +41,8 @@ class SingleTask:
     exit_code: int | None = None
     stop_code: str = ""
     reason: str = ""
+    told_at: datetime | None = None
+    """When it was told to end, which takes its containers `SingleTasks.stop_seconds`."""
 
     @property
     def is_over(self) -> bool:
@@ -56,6 +58,7 @@ class SingleTasks:
     failures: list[str] = field(default_factory=list)
     all: list[SingleTask] = field(default_factory=list)
     unshown_seconds: float = 0
+    stop_seconds: float = 0
 
     def run(self, body: Document, now: datetime) -> Document:
         """Run a task, once for a client token."""
@@ -79,23 +82,24 @@ class SingleTasks:
         found = next((each for each in self.all if each.arn == body["task"]), None)
         if found is None:
             raise AwsError("InvalidParameterException", "The referenced task was not found.")
-        if not found.is_over:
-            self._end(found, now, 143, "UserInitiated", body["reason"])
+        if not found.is_over and found.told_at is None:
+            found.told_at, found.reason = now, body["reason"]
+        self.advance(now)
         return {"task": self.described(found, now)}
 
     def advance(self, now: datetime) -> list[SingleTask]:
-        """End what ends by itself; answer those that have."""
-        due = [
-            each
-            for each in self.all
-            if not each.is_over
-            and each.ends.after is not None
-            and now >= each.began + timedelta(seconds=each.ends.after)
-        ]
-        for each in due:
-            ended = each.began + timedelta(seconds=each.ends.after or 0)
-            self._end(each, ended, each.ends.exit_code, each.ends.stop_code, each.ends.reason)
-        return due
+        """End what ends by itself, or was told to end; answer those that have."""
+        over = []
+        for each in [task for task in self.all if not task.is_over]:
+            told_to = each.told_at and each.told_at + timedelta(seconds=self.stop_seconds)
+            by_itself = None if each.ends.after is None else each.began + timedelta(seconds=each.ends.after)
+            if by_itself and by_itself <= now and (told_to is None or by_itself <= told_to):
+                self._end(each, by_itself, each.ends.exit_code, each.ends.stop_code, each.ends.reason)
+                over.append(each)
+            elif told_to and told_to <= now:
+                self._end(each, told_to, 143, "UserInitiated", each.reason)
+                over.append(each)
+        return over
 
     def listed(self, body: Document, now: datetime) -> list[str]:
         """The tasks that were started by somebody, and run."""

@@ -151,7 +151,57 @@ def test_a_newer_request_takes_over_from_one_that_is_tested(model: EcsModel, clo
     assert (outcome(ends["older"]), outcome(ends["newer"])) == ("SUPERSEDED", "DEPLOYED")
     assert model.single.most_at_once() == 1
     assert model.single.all[0].stop_code == "UserInitiated"
-    assert state(clock).gates == {}
+
+
+def test_a_task_whose_arn_nobody_knows_is_found_and_stopped(model: EcsModel, clock: Clock, service: Service) -> None:
+    """Its answer was lost, and its execution died: the next one waits for its end, which takes some seconds."""
+    model.single.ends["smoke"] = Ends(after=None)
+    model.single.stop_seconds = 30
+
+    def lose(action: str, _body: dict[str, Any]) -> None:
+        if action == "RunTask":
+            raise AnswerLost
+
+    def die(action: str, body: dict[str, Any]) -> None:
+        if action == "ListTasks" and "startedBy" in body:
+            raise ConnectionAbortedError
+
+    model.after_call, model.before_call = lose, die
+    with pytest.raises(AssertionError, match="tried in vain"):
+        execute({**REQUEST, **AFTER}, clock, "older")
+    model.after_call = model.before_call = lambda _action, _body: None
+    model.single.ends["smoke"] = Ends()
+    assert outcome(execute({**NEWER_REQUEST, **AFTER}, clock, "newer")) == "DEPLOYED"
+    assert [each.stop_code for each in model.single.all] == ["UserInitiated", "EssentialContainerExited"]
+    assert model.single.most_at_once() == 1
+
+
+def test_the_next_task_waits_until_a_displaced_one_has_stopped(model: EcsModel, clock: Clock, service: Service) -> None:
+    model.single.ends["smoke"] = Ends(after=300)
+    model.single.stop_seconds = 90
+    ends = execute_together({"older": (0, {**REQUEST, "after": {"command": ["smoke"]}}),
+                             "newer": (70, {**NEWER_REQUEST, "after": {"command": ["quick"]}})}, clock)  # fmt: skip
+    assert (outcome(ends["older"]), outcome(ends["newer"])) == ("SUPERSEDED", "DEPLOYED")
+    assert len(model.single.all) == 2
+    assert model.single.most_at_once() == 1
+
+
+def test_a_watch_that_may_not_go_on_has_deployed(model: EcsModel, clock: Clock, service: Service) -> None:
+    later(model, clock, 300, lambda: model.refused.add("DescribeServices"))
+    end = execute({**REQUEST, **WATCH}, clock)
+    assert end.error == "AccessDenied"
+    assert (state(clock).owner, results()) == (None, [Result.DEPLOYED])
+
+
+def test_behind_a_classic_load_balancer_nothing_is_overdue_once_it_was_stable(model: EcsModel, clock: Clock) -> None:
+    service = add_doorman(model, has_rollout_state=False)
+
+    def scale() -> None:
+        service.desired += 1
+
+    later(model, clock, 400, scale)
+    model.behaviours[NEW_IMAGE] = Behaviour(start=40)
+    assert outcome(execute({**REQUEST, "timeout": 120, **WATCH}, clock)) == "DEPLOYED"
 
 
 def test_a_watch_that_sees_nothing(
@@ -199,7 +249,7 @@ def test_alarms_that_cannot_be_read_meanwhile_are_told(model: EcsModel, clock: C
     later(model, clock, 300, lambda: model.refused.add("DescribeAlarms"))
     end = execute({**REQUEST, **ALARMS}, clock)
     assert outcome(end) == "DEPLOYED"
-    assert any("the alarms could not be watched to the end" in each for each in (end.output or {})["reasons"])
+    assert any("the alarms could not be read all the time" in each for each in (end.output or {})["reasons"])
 
 
 def test_a_crash_loop_in_the_watch_returns_the_service(model: EcsModel, clock: Clock, service: Service) -> None:

@@ -64,10 +64,21 @@ def test_the_verdict_on_a_task(found: Task | None, minutes: float, expected: Tas
 
 
 @table(
-    "minutes, seconds", {"at first": (0, 2), "after a minute": (1, 6), "after ten": (10, 60), "after a day": (1440, 60)}
+    "minutes, deadline, seconds",
+    {
+        "at first": (0, None, 2),
+        "after a minute": (1, None, 6),
+        "after ten": (10, None, 60),
+        "after an hour": (60, None, 60),
+        "after a day": (1440, None, 1440),
+        "long before its deadline": (10, 20, 60),
+        "shortly before its deadline": (10, 10.5, 30),
+        "after its deadline": (10, 9, 60),
+    },
 )
-def test_it_is_looked_at_often_at_first(minutes: float, seconds: int) -> None:
-    assert task_run.next_look(at(0), at(minutes)) == seconds
+def test_it_is_looked_at_often_at_first(minutes: float, deadline: float | None, seconds: int) -> None:
+    ends = None if deadline is None else at(deadline)
+    assert task_run.next_look(at(0), at(minutes), ends) == seconds
 
 
 def document(**more: Any) -> dict[str, Any]:

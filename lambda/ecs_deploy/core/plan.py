@@ -93,7 +93,7 @@ class Rollout(NamedTuple):
     `updated_at` is when, `changed_at` when ECS last had something new to show. On top of the timeout come, in seconds,
     what ECS waits by the service's own configuration, hooks included, `extra`, and what was `lost` while AWS could not
     be asked. `reason` is what ECS last said against it; `notified` are the hooks that people were notified of.
-    It was first stable at `stable_at`, if a task or a watch follows that.
+    It was first stable at `stable_at`, if a task or a watch follows that; `unseen` is what a watch could not read.
     `stops` is the service deployment that ECS is to roll back, where that is how to return. `signals` are
     those that were read before the last poll, and `looks` how many polls came since the last of them. `progress` is
     what the last poll has read, where ECS tells.
@@ -119,6 +119,7 @@ class Rollout(NamedTuple):
     stops: str = ""
     progress: Progress | None = None
     stable_at: datetime | None = None
+    unseen: tuple[str, ...] = ()
 
     def updated(self, deployment: str, own_time: timedelta, at: datetime) -> Self:
         """After UpdateService has answered. Where ECS shifts traffic, a later poll finds the deployment."""

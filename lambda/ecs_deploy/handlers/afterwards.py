@@ -13,7 +13,7 @@ from ecs_deploy.core.errors import AwsUnavailable, DeployError
 from ecs_deploy.core.gate_keys import TaskKeys, WatchKeys
 from ecs_deploy.core.plan import Explanation, Plan, Rollout
 from ecs_deploy.core.service import Service, Task
-from ecs_deploy.core.state import GateTask, Stable, State, Watched
+from ecs_deploy.core.state import Stable, State, Watched
 from ecs_deploy.core.watching import Alarm
 from ecs_deploy.handlers import ending, runtime, table, tasks
 
@@ -61,24 +61,29 @@ def carry_on(
 
 
 def abandon(plan: Plan, state: State) -> None:
-    """Stop the task of an execution that has ended before it: what it tests is not what the service runs any more."""
+    """Stop the task of an execution that has ended before it: what it tests is not what the service runs any more.
+
+    Its gate stays, so that no other task runs before this one has stopped.
+    """
     gate = state.gates.get(plan.execution)
     if gate is None or gate.task is None or gate.task.is_over:
         return
+    now, noted = runtime.now(), gate.task
     try:
-        if gate.task.task:
-            ecs_tasks.stop(plan.cluster, gate.task.task, "ecs-deploy: what it tests was displaced")
-        task: GateTask = gate.task._replace(failure="it was displaced")
+        # It may have been started, though its answer was lost.
+        task = noted.task or ecs_tasks.find(plan.cluster, noted.token)
+        if task:
+            ecs_tasks.stop(plan.cluster, task, "ecs-deploy: what it tests was displaced")
+        over = noted._replace(task=task or "", deadline=now)
 
         def rule(current: State) -> table.Change:
             known = plan.execution in current.gates
-            after = gates.left(gates.with_task(current, plan.execution, task), plan.execution) if known else None
-            return table.Change(None, after)
+            return table.Change(None, gates.with_task(current, plan.execution, over) if known else None)
 
-        table.change(plan.key, runtime.now(), rule)
+        table.change(plan.key, now, rule)
     except (DeployError, AwsUnavailable) as error:
         # Whoever runs the next one waits for it, and stops it in its time.
-        runtime.logger.warning("A task could not be stopped", task=gate.task.task, reason=str(error))
+        runtime.logger.warning("A task could not be stopped", task=noted.task, reason=str(error))
 
 
 def _test(plan: Plan, keys: TaskKeys, state: State, service: Service) -> tasks.Progress:
@@ -101,7 +106,7 @@ def _watch(
 ) -> Wait | Passed | Failed:  # fmt: skip
     stopped, unseen = _stopped_tasks(plan, service)
     alarms, not_read = _alarms(keys)
-    unseen += not_read
+    unseen = tuple(dict.fromkeys((*rollout.unseen, *unseen, *not_read)))
     found = watching.watch(
         keys,
         watched.stable.at,
@@ -114,7 +119,7 @@ def _watch(
     )
     match found:
         case watching.Goes(seconds):
-            return Wait(plan, rollout, seconds)
+            return Wait(plan, rollout._replace(unseen=unseen), seconds)
         case watching.Over():
             return Passed(state, unseen)
         case watching.Alarmed(why, is_of_tasks):
@@ -133,7 +138,7 @@ def _stopped_tasks(plan: Plan, service: Service) -> tuple[list[Task], tuple[str,
         stopped = ecs.describe_stopped_tasks(service.cluster, service.name)
     except (DeployError, AwsUnavailable) as error:
         runtime.logger.warning("The tasks could not be read", reason=str(error))
-        return [], (f"the tasks could not be watched to the end: {error}",)
+        return [], (f"the tasks could not be read all the time that it was watched: {error}",)
     return crash_loop.own_tasks(stopped, mine, plan.revision), ()
 
 
@@ -147,7 +152,7 @@ def _alarms(keys: WatchKeys) -> tuple[list[Alarm], tuple[str, ...]]:
         found = cloudwatch.describe_alarms(keys.alarms)
     except (DeployError, AwsUnavailable) as error:
         runtime.logger.warning("The alarms could not be read", reason=str(error))
-        return [], (f"the alarms could not be watched to the end: {error}",)
+        return [], (f"the alarms could not be read all the time that it was watched: {error}",)
     there = {each.name for each in found}
     gone = [each for each in keys.alarms if each not in there]
     return found, tuple(f"there is no alarm {each} any more" for each in gone)

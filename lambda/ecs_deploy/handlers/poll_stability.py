@@ -104,7 +104,8 @@ def _read(plan: Plan, rollout: Rollout, state: State) -> tuple[Service | None, R
     if shift and (paused := verdict.judge_hooks(shift)):
         return service, rollout.observed(now, is_paused=True), paused
     rollout = rollout.observed(now, is_paused=False)
-    overdue = now >= rollout.deadline(plan.timeout)
+    # What was stable once is not overdue any more, whatever its tasks do.
+    overdue = rollout.stable_at is None and now >= rollout.deadline(plan.timeout)
     age = now - (rollout.changed_at or rollout.since)
     own = {plan.revision, *own_revisions(state, plan.execution)}
     late = (own | late_revisions(state, rollout.target, now)) - {rollout.target}

@@ -149,6 +149,9 @@ def give_up(plan: Plan, rollout: Rollout, error: DeployError) -> Fail:
     def rule(state: State) -> table.Change:
         if state.owner is None or state.owner.execution != plan.execution:
             return table.Change(None)
+        if state.owner.watched:
+            # It was deployed: so the history says already.
+            return table.Change(None, transitions.ended(state, plan.execution))
         if rollout.phase is Phase.DEPLOYING and rollout.updated_at:
             after, result = state, Result.ABANDONED
         else:

@@ -84,8 +84,10 @@ def _over(run: Run, state: State) -> set[str]:
     unfinished = gates.others(state, run.execution)
     over = {name for name, each in unfinished.items() if is_over(run.service.cluster, each)}
     for name, each in unfinished.items():
-        if name not in over and each.task and runtime.now() >= each.deadline:
-            ecs_tasks.stop(run.service.cluster, each.task, "ecs-deploy: not ended in its time")
+        if name in over or runtime.now() < each.deadline:
+            continue
+        if task := each.task or ecs_tasks.find(run.service.cluster, each.token):
+            ecs_tasks.stop(run.service.cluster, task, "ecs-deploy: not ended in its time")
     return over
 
 
@@ -106,7 +108,7 @@ def _begin(run: Run, state: State, noted: GateTask | None, register: Callable[[]
             raise
         return _failed(run, state, task, error.message)
     runtime.logger.info("A task was started", task=arn, revision=task.revision, container=run.container)
-    return Progress(_noted(run, state, task._replace(task=arn)), task_run.next_look(task.at, now))
+    return Progress(_noted(run, state, task._replace(task=arn)), task_run.next_look(task.at, now, task.deadline))
 
 
 def _follow(run: Run, state: State, task: GateTask) -> Progress:
@@ -115,11 +117,11 @@ def _follow(run: Run, state: State, task: GateTask) -> Progress:
     found = task_run.judge(described, run.container, task.at, run.keys.timeout, now)
     match found.end:
         case TaskEnd.RUNS:
-            return Progress(state, task_run.next_look(task.at, now))
+            return Progress(state, task_run.next_look(task.at, now, task.deadline))
         case TaskEnd.OVERDUE:
             why = f"ecs-deploy: not ended after {run.keys.timeout} seconds"
             ecs_tasks.stop(run.service.cluster, task.task, why)
-            return Progress(state, task_run.next_look(task.at, now))
+            return Progress(state, task_run.next_look(task.at, now, task.deadline))
         case TaskEnd.PASSED:
             return Progress(_noted(run, state, task._replace(is_passed=True)))
         case TaskEnd.FAILED:
