@@ -6,8 +6,8 @@ from typing import Any
 from ecs_deploy.core.environment import Environment
 from ecs_deploy.core.formats import instant
 from ecs_deploy.core.image import ImageReference
-from ecs_deploy.core.policy import Stage, Start, Target
-from ecs_deploy.core.promotion import Later, Nothing, promote
+from ecs_deploy.core.policy import Stage, Start, Target, execution_name
+from ecs_deploy.core.promotion import Later, Nothing, promote, runs
 from ecs_deploy.core.service import Service
 from ecs_deploy.core.state import State
 from tests.support.rules import asked, at, deployment, displaced, owned, pushed, service, shifting, stable, state, table
@@ -170,3 +170,8 @@ def test_the_push_is_named_as_the_execution() -> None:
     made = promote(TARGET, STAGE, RUNS, IMAGES, at(31), HERE)
     assert isinstance(made, Start)
     assert made.request["push"]["id"] == made.name
+    assert made.name == execution_name("promote", V2.request, V2.digest, TARGET.key, "")
+
+
+def test_where_nothing_is_stable_nothing_runs() -> None:
+    assert runs(None, DIGEST_2) is False

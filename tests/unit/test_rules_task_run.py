@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ecs_deploy.core import task_run
-from ecs_deploy.core.errors import DeployError
+from ecs_deploy.core.errors import DeployError, Error
 from ecs_deploy.core.gate_keys import TaskKeys
 from ecs_deploy.core.service import Container, Task
 from ecs_deploy.core.task_run import TaskEnd, TaskVerdict
@@ -73,6 +73,7 @@ def test_the_verdict_on_a_task(found: Task | None, minutes: float, expected: Tas
         "after a day": (1440, None, 1440),
         "long before its deadline": (10, 20, 60),
         "shortly before its deadline": (10, 10.5, 30),
+        "a second before its deadline": (10, 10 + 1 / 60, 1),
         "after its deadline": (10, 9, 60),
     },
 )
@@ -112,3 +113,9 @@ def test_whose_command_it_cannot_be(named: str, more: dict[str, Any], said: str)
     with pytest.raises(DeployError) as caught:
         task_run.container_of(TaskKeys(("migrate",), named), "before", document(**more), ("app",))
     assert caught.value.message.startswith(said)
+    assert caught.value.error is (Error.INVALID_REQUEST if more else Error.NO_MATCHING_CONTAINER)
+
+
+def test_a_task_that_does_not_tell_of_its_container() -> None:
+    found = task_run.judge(task(), "worker", at(0), 600, at(1))
+    assert found == TaskVerdict(TaskEnd.FAILED, "it did not run; Essential container exited")

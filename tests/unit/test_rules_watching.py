@@ -72,3 +72,9 @@ THREE = Alarmed("3 of its tasks failed while it was watched", is_of_tasks=True)
 )
 def test_a_watch(found: Callable[[], Watch], expected: Watch) -> None:
     assert typed(found()) == typed(expected)
+
+
+def test_all_alarms_are_named() -> None:
+    alarms = [Alarm(name, "ALARM", at(2)) for name in ("load", "5xx")]
+    found = watching.watch(WatchKeys(600), at(2), at(1), at(3), alarms=alarms, tasks=(), desired=2, looks=0)
+    assert found == Alarmed("the alarm load and the alarm 5xx went off while it was watched")
