@@ -67,7 +67,6 @@ class Group(NamedTuple):
     since: datetime
     phase: Phase = Phase.CHECK
     message: str = ""
-    has_asked: bool = False
 
     def with_members(self, members: Iterable[Member]) -> Self:
         return self._replace(members=tuple(members))

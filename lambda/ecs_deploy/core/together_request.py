@@ -27,10 +27,6 @@ class GroupRequest(NamedTuple):
     identity: str
     requested_at: datetime
 
-    def as_json(self) -> dict[str, Any]:
-        """The request as notifications have it."""
-        return {KEY: self.name, "image": str(self.image)}
-
 
 def is_group(document: object) -> bool:
     """Whether a request is that of a group; that of a member names its service, too."""
